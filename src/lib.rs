@@ -1,0 +1,34 @@
+//! kvaudit: detections, alerts and answers from Azure Key Vault's audit logs.
+//!
+//! The modules stand in the order of the data. Each knows those above it and none below it;
+//! ARCHITECTURE.md says who may import whom, and a test holds that against the code.
+
+/// Bytes and where they came from: files, folders, globs, standard input; decompression. Knows no JSON.
+pub mod source;
+
+/// One event: every shape that Key Vault's records come in, to Arrow batches of one schema.
+pub mod record;
+
+/// Types only: findings, alerts, severities, and the identities of each.
+pub mod alert;
+
+/// Delta tables: idempotent appends, roll-ups, and the only maker of a SQL session.
+pub mod store;
+
+/// SQLite beside the store: findings, alerts, what people did to them, the trail.
+pub mod state;
+
+/// Detections as files: header, parameters, statistics functions, evaluation over periods, cases.
+pub mod detection;
+
+/// The loop that joins source, record and store: counts, rejects, progress.
+pub mod ingest;
+
+/// The HTTP API and the page, on loopback.
+pub mod serve;
+
+/// Labelled synthetic logs: a small company's life, and attacks on request. Stands apart from the data's way.
+pub mod simulate;
+
+/// The commands: the only place that reads arguments and prints.
+pub mod cli;

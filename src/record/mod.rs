@@ -1,0 +1,22 @@
+//! One event: the shapes of Key Vault's records in, Arrow batches of one schema out.
+//!
+//! Knows no source and no table. `frame` cuts a byte stream into whole records, `decode` turns
+//! records into rows of [`schema::events`]. What cannot be read leaves as a [`Reject`]; nothing panics.
+
+pub mod schema;
+
+/// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Where it came from: a path or `-`.
+    pub source: String,
+    /// Offset in the decompressed input, bytes from its start.
+    pub position: u64,
+    /// What is wrong and what to do, one sentence.
+    pub reason: String,
+    /// The offending bytes, cut to [`REJECT_BYTES`].
+    pub bytes: Vec<u8>,
+}
+
+/// The most bytes of a rejected record that are kept.
+pub const REJECT_BYTES: usize = 64 * 1024;
