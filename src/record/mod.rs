@@ -3,6 +3,7 @@
 //! Knows no source and no table. `frame` cuts a byte stream into whole records, `decode` turns
 //! records into rows of [`schema::events`]. What cannot be read leaves as a [`Reject`]; nothing panics.
 
+pub mod frame;
 pub mod schema;
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.

@@ -1,0 +1,253 @@
+//! The slower ways of the framer: documents, what stands between them, and what must be passed over.
+
+use std::io::Read;
+
+use super::document::{Document, Step, Unfinished, head, oversize};
+use super::lines::{BYTE_ORDER_MARK, Lines};
+use super::{Csv, Flow, Framer, Kind, Mode};
+use crate::record::REJECT_BYTES;
+
+/// Between two documents.
+pub(super) struct Between {
+    pub(super) at: u64,
+    /// Nothing has stood on this line yet.
+    pub(super) fresh_line: bool,
+}
+
+/// Bytes that are passed over and become one reject, however many they are.
+pub(super) struct Skip {
+    start: u64,
+    /// The next byte to look at.
+    pub(super) at: u64,
+    head: Vec<u8>,
+    until: Until,
+    why: Why,
+    /// The CSV to go on with.
+    csv: Option<Csv>,
+}
+
+/// Where skipping ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// After the next newline.
+    Newline,
+    /// Before the next `{`, `[` or newline.
+    Opener,
+    /// Before the next byte that is not NUL.
+    NotNul,
+}
+
+/// Why something is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Oversize {
+        what: &'static str,
+        limit: u64,
+    },
+    Nul,
+    /// No JSON between two documents.
+    Garbage,
+    /// A document that turned out wrong at this offset.
+    Broken(u64),
+}
+
+impl Why {
+    fn reason(self, length: u64) -> String {
+        match self {
+            Why::Oversize { what, limit } => oversize(what, length, limit),
+            Why::Nul => format!(
+                "{length} NUL bytes, as a crash of the machine that wrote the file leaves them: \
+                 fetch the file again if its source is whole"
+            ),
+            Why::Garbage => format!("{length} bytes between two documents are no JSON: repair the source"),
+            Why::Broken(at) => {
+                format!(
+                    "this begins like JSON and is wrong at byte {at} of the input (cut off, or damaged): fetch it again"
+                )
+            }
+        }
+    }
+}
+
+impl Skip {
+    pub(super) fn from(start: u64, until: Until, why: Why) -> Self {
+        Self { start, at: start, head: Vec::new(), until, why, csv: None }
+    }
+
+    /// Goes on with rows of CSV afterwards.
+    pub(super) fn then(self, csv: Csv) -> Self {
+        Self { csv: Some(csv), ..self }
+    }
+}
+
+/// Where the first line after the text's own begins with a bracket, as records do and what is within them, in any
+/// customary layout, does not.
+fn opening_line(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', text)
+        .map(|newline| newline + 1)
+        .find(|line| matches!(text.get(*line), Some(b'{' | b'[')))
+}
+
+impl<R: Read> Framer<R> {
+    /// Takes what a document yields.
+    pub(super) fn run_document(&mut self, mut document: Box<Document>) -> Flow {
+        while self.ready.is_empty() && self.rejects.len() < super::MAX_WAITING_REJECTS {
+            let view = self.window.view();
+            match document.step(view) {
+                Step::Value(range) => self.push(Kind::Values, range),
+                Step::Row(range, columns) => self.push(Kind::Rows(columns), range),
+                Step::Reject { start, head, reason } => self.reject(start, reason, head),
+                Step::Broken { from, at } => return self.broken(from, at),
+                Step::Closed => {
+                    self.structural |= document.is_tables();
+                    self.mode = Mode::Between(Between { at: document.position(), fresh_line: false });
+                    return Flow::Go;
+                }
+                Step::More if view.ended => return self.end_document(*document),
+                Step::More => {
+                    document.shed(view);
+                    self.mode = Mode::Document(document);
+                    return Flow::Starved;
+                }
+            }
+        }
+        self.mode = Mode::Document(document);
+        Flow::Go
+    }
+
+    /// The stream ended within a document.
+    fn end_document(&mut self, mut document: Document) -> Flow {
+        let view = self.window.view();
+        match document.unfinished(view) {
+            Unfinished::Broken { from, at } => return self.broken(from, at),
+            Unfinished::Reject { start, head, reason } => self.reject(start, reason, head),
+            Unfinished::Incomplete { from } => {
+                let tail = view.from(from);
+                if let Some(line) = opening_line(tail).map(|line| from + line as u64).filter(|line| *line >= self.floor)
+                {
+                    // Not one unfinished document, but one that was cut off and others after it.
+                    return self.broken(from, line);
+                }
+                if let Some(nul) = memchr::memchr(0, tail) {
+                    // No continuation mends this: NUL has no place in JSON.
+                    let head = head(view, from..view.end());
+                    self.reject(from, Why::Broken(from + nul as u64).reason(tail.len() as u64), head);
+                } else {
+                    self.leave_incomplete(from, document.start());
+                }
+            }
+        }
+        self.mode = Mode::End;
+        Flow::Go
+    }
+
+    /// Rejects a document that turned out wrong, and takes up reading where the next most likely begins: the first line
+    /// after its own that begins with a bracket, since what swallowed that line was cut off.
+    fn broken(&mut self, from: u64, at: u64) -> Flow {
+        let view = self.window.view();
+        let from = from.max(view.base());
+        let at = at.max(from);
+        let swallowed = view.slice(from..(at + 1).min(view.end()));
+        let next_line = opening_line(swallowed).map(|line| from + line as u64).filter(|line| *line >= self.floor);
+        let line_start = at > view.base() && view.slice(at - 1..at) == b"\n";
+        let resume = match next_line {
+            Some(line) => line,
+            None if line_start => at,
+            None => {
+                let until = if self.structural { Until::Opener } else { Until::Newline };
+                let head = head(view, from..at);
+                self.mode = Mode::Skip(Skip { start: from, at, head, until, why: Why::Broken(at), csv: None });
+                return Flow::Go;
+            }
+        };
+        self.floor = self.floor.max(at);
+        if resume > from {
+            let head = head(view, from..resume);
+            self.reject(from, Why::Broken(at).reason(resume - from), head);
+        }
+        self.begin_line(resume)
+    }
+
+    /// Goes on at the start of a line.
+    fn begin_line(&mut self, at: u64) -> Flow {
+        self.mode = if self.structural {
+            Mode::Between(Between { at, fresh_line: true })
+        } else {
+            Mode::Lines(self.first_line(at).unwrap_or_else(|| Lines::from(at)))
+        };
+        Flow::Go
+    }
+
+    /// Where all so far was one record on one line, which ended before `at`: the lines that it is the first of.
+    fn first_line(&mut self, at: u64) -> Option<Lines> {
+        let first = self.first.take()?;
+        let [record] = self.pending.ranges.as_slice() else { return None };
+        let is_line = record.start == first
+            && matches!(self.pending.kind, Kind::Values)
+            && memchr::memchr(b'\n', self.window.view().slice(record.clone())).is_none();
+        if !is_line {
+            return None;
+        }
+        self.pending.ranges.clear();
+        self.push(Kind::Lines, first..at);
+        Some(Lines::from(at))
+    }
+
+    /// Looks for the next document, or the line's end.
+    pub(super) fn run_between(&mut self, between: Between) -> Flow {
+        let view = self.window.view();
+        let rest = view.from(between.at);
+        let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b',') || (self.structural && *byte == b'\n');
+        let Some(skip) = rest.iter().position(|byte| !separates(byte)) else {
+            let (at, ended) = (view.end(), view.ended);
+            return self.wait_or_end(Mode::Between(Between { at, ..between }), ended);
+        };
+        let at = between.at + skip as u64;
+        let rest = &rest[skip..];
+        self.mode = match rest[0] {
+            b'\n' => return self.begin_line(at + 1),
+            opener @ (b'{' | b'[') => {
+                self.structural |= !between.fresh_line;
+                return self.begin_document(at, opener);
+            }
+            _ if rest.starts_with(BYTE_ORDER_MARK) => {
+                Mode::Between(Between { at: at + BYTE_ORDER_MARK.len() as u64, ..between })
+            }
+            0xef if rest.len() < BYTE_ORDER_MARK.len() && !view.ended => {
+                return self.wait_or_end(Mode::Between(Between { at, ..between }), false);
+            }
+            0 => Mode::Skip(Skip::from(at, Until::NotNul, Why::Nul)),
+            _ => Mode::Skip(Skip::from(at, Until::Opener, Why::Garbage)),
+        };
+        Flow::Go
+    }
+
+    /// Passes over bytes until there is something to read again.
+    pub(super) fn run_skip(&mut self, mut skip: Skip) -> Flow {
+        let view = self.window.view();
+        let rest = view.from(skip.at);
+        let found = match skip.until {
+            Until::Newline => memchr::memchr(b'\n', rest),
+            Until::Opener => memchr::memchr3(b'\n', b'{', b'[', rest),
+            Until::NotNul => rest.iter().position(|byte| *byte != 0),
+        };
+        let skipped = &rest[..found.unwrap_or(rest.len())];
+        let room = REJECT_BYTES.saturating_sub(skip.head.len());
+        skip.head.extend_from_slice(&skipped[..skipped.len().min(room)]);
+        skip.at += skipped.len() as u64;
+        if found.is_none() && !view.ended {
+            self.mode = Mode::Skip(skip);
+            return Flow::Starved;
+        }
+        self.reject(skip.start, skip.why.reason(skip.at - skip.start), skip.head);
+        match (skip.until, skip.csv) {
+            _ if found.is_none() => self.mode = Mode::End,
+            (Until::Newline, Some(csv)) => self.mode = Mode::Csv(csv.at_row(skip.at + 1)),
+            (Until::Newline, None) => return self.begin_line(skip.at + 1),
+            (Until::NotNul | Until::Opener, _) => {
+                self.mode = Mode::Between(Between { at: skip.at, fresh_line: skip.until == Until::NotNul });
+            }
+        }
+        Flow::Go
+    }
+}

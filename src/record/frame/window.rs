@@ -1,0 +1,134 @@
+//! The part of the stream that is in memory: bytes by their offset in the stream, filled from a reader.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+/// A view of the bytes at hand, addressed by offset in the stream. Copied freely.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    bytes: &'a [u8],
+    base: u64,
+    /// Whether nothing will follow.
+    pub(super) ended: bool,
+}
+
+impl<'a> View<'a> {
+    /// A view of `bytes` that lie at `base` of the stream.
+    #[cfg(test)]
+    pub(super) fn new(bytes: &'a [u8], base: u64, ended: bool) -> Self {
+        Self { bytes, base, ended }
+    }
+
+    /// The offset of the first byte in memory.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The offset after the last byte at hand.
+    pub(super) fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    /// The bytes of a range that is in memory.
+    pub(super) fn slice(&self, range: Range<u64>) -> &'a [u8] {
+        &self.bytes[(range.start - self.base) as usize..(range.end - self.base) as usize]
+    }
+
+    /// All bytes from an offset on.
+    pub(super) fn from(&self, at: u64) -> &'a [u8] {
+        &self.bytes[(at - self.base) as usize..]
+    }
+
+    /// The next byte that is no JSON white space, and its offset.
+    pub(super) fn token(&self, at: u64) -> Option<(u64, u8)> {
+        let bytes = self.from(at);
+        let skip = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))?;
+        Some((at + skip as u64, bytes[skip]))
+    }
+}
+
+/// A buffer over a reader.
+pub(super) struct Window<R> {
+    reader: R,
+    /// All of it initialised; the first `filled` bytes are the stream's.
+    buffer: Vec<u8>,
+    filled: usize,
+    base: u64,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Window<R> {
+    pub(super) fn new(reader: R, capacity: usize) -> Self {
+        Self { reader, buffer: vec![0; capacity], filled: 0, base: 0, ended: false, failure: None }
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View { bytes: &self.buffer[..self.filled], base: self.base, ended: self.ended }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == self.buffer.len()
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The error that ended the stream, once.
+    pub(super) fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
+    /// Whether an error and not the input's end ended the stream.
+    pub(super) fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Reads until the buffer is full or the stream ended. An error ends it, and is kept until what came before it has
+    /// been cut.
+    pub(super) fn fill(&mut self) {
+        while !self.ended && !self.is_full() {
+            match self.reader.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failure = Some(error);
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    /// Makes room in a full buffer of which all before `keep` is done with: moves the rest to the front, or grows to at
+    /// most `most` bytes (and by one byte in any case).
+    pub(super) fn make_room(&mut self, keep: u64, most: usize) {
+        let done = (keep - self.base) as usize;
+        if done > 0 {
+            self.buffer.copy_within(done..self.filled, 0);
+            self.filled -= done;
+            self.base = keep;
+        }
+        if self.filled * 2 > self.buffer.len() {
+            let capacity = (self.buffer.len() * 2).min(most).max(self.buffer.len() + usize::from(self.is_full()));
+            self.buffer.resize(capacity, 0);
+        }
+    }
+
+    /// Hands out the bytes of `range` with their buffer, without copying them; what lies from `keep` on (at or after
+    /// the range's end) moves into a new buffer of `capacity`.
+    pub(super) fn take(&mut self, range: Range<u64>, keep: u64, capacity: usize) -> Vec<u8> {
+        let tail = &self.buffer[(keep - self.base) as usize..self.filled];
+        let mut next = vec![0; capacity.max(tail.len() * 2)];
+        next[..tail.len()].copy_from_slice(tail);
+        self.filled = tail.len();
+        let mut bytes = std::mem::replace(&mut self.buffer, next);
+        bytes.truncate((range.end - self.base) as usize);
+        if range.start > self.base {
+            bytes.drain(..(range.start - self.base) as usize);
+        }
+        self.base = keep;
+        bytes
+    }
+}
