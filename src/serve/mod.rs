@@ -1,1 +1,1 @@
-//! To come.
+//! The HTTP API and the page. To come.

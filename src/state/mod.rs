@@ -1,1 +1,62 @@
-//! To come.
+//! SQLite beside the store: findings, the alerts that they form, what people did about them, suppressions,
+//! bookmarks and the trail of changes.
+//!
+//! Keeps what changes; what is immutable (events) lies in the store's tables. Never reads the clock (a time is
+//! passed in), never evaluates a detection, never prints. A [`State`] is a cheap handle on one connection behind
+//! a mutex: clone it, and call it from async code through `spawn_blocking`, because every call may wait for the disk.
+
+mod bookmark;
+mod chain;
+mod compose;
+mod cursor;
+mod drilldown;
+mod error;
+mod open;
+mod people;
+mod query;
+mod record;
+mod risk;
+mod rows;
+mod suppress;
+#[cfg(test)]
+pub(crate) mod testing;
+mod trail;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+pub use error::StateError;
+pub use query::{AlertFilter, Counts, MAX_PAGE, Order, Page};
+pub use record::{Changes, RuleInfo};
+pub use risk::risk_score;
+pub use suppress::{NewSuppression, Suppression};
+pub use trail::TrailEntry;
+
+/// Handle on a store's `state.db`. Clones share one connection.
+#[derive(Clone)]
+pub struct State {
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl State {
+    /// The connection. A panic elsewhere has rolled its transaction back, so a poisoned lock is safe to take.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers whether the database can be read now.
+    ///
+    /// # Errors
+    /// What SQLite says when it cannot.
+    pub fn check_ready(&self) -> Result<(), StateError> {
+        self.lock().query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("State")
+    }
+}
