@@ -1,0 +1,173 @@
+//! Asks a detection about a period and gives back its findings. The session it is handed has the tables `events`,
+//! `activity`, `sightings` and `coverage`; this file registers nothing, writes nothing and knows no clock.
+
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DfStatement;
+use futures::TryStreamExt;
+
+use super::header::Trigger;
+use super::parameter::Parameter;
+use super::rows::{Reader, schema_problems};
+use super::{DetectionError, Period, Place, Rule, bind};
+use crate::alert::Finding;
+
+/// The most findings of one detection in one period. A detection that yields more has no threshold worth the name, and
+/// nobody would read them.
+pub const MAX_FINDINGS: usize = 100_000;
+
+/// The answer of one detection.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The detection's id.
+    pub rule_id: String,
+    /// The period that was asked, cut to the detection's step; none if no data lie in it.
+    pub period: Option<Period>,
+    /// Its findings by window_end, or why it failed.
+    pub findings: Result<Vec<Finding>, DetectionError>,
+}
+
+/// How far [`evaluate_all`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Detections done.
+    pub done: usize,
+    /// Detections in all.
+    pub total: usize,
+    /// The one that comes next; none at the end.
+    pub next: Option<&'a str>,
+}
+
+/// Evaluates detections one after the other (each uses all cores by itself). The period is clamped to the span of the
+/// data, whose end a detection with `on = "clock"` may pass. One that fails does not stop the others.
+///
+/// # Errors
+/// The span of the data cannot be read. Failures of single detections are in their [`Evaluation`].
+pub async fn evaluate_all<'a>(
+    ctx: &SessionContext,
+    rules: impl IntoIterator<Item = &'a Rule>,
+    period: Period,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Vec<Evaluation>, DetectionError> {
+    let rules: Vec<&Rule> = rules.into_iter().collect();
+    let span = data_span(ctx).await?;
+    let mut evaluations = Vec::with_capacity(rules.len());
+    for (done, rule) in rules.iter().enumerate() {
+        progress(Progress { done, total: rules.len(), next: Some(&rule.id) });
+        let period = span.and_then(|span| clamped(rule, period, span));
+        let findings = match period {
+            Some(period) => evaluate(ctx, rule, period).await,
+            None => Ok(Vec::new()),
+        };
+        evaluations.push(Evaluation { rule_id: rule.id.clone(), period, findings });
+    }
+    progress(Progress { done: rules.len(), total: rules.len(), next: None });
+    Ok(evaluations)
+}
+
+/// The part of a period that lies in the data, cut outwards to the detection's step.
+fn clamped(rule: &Rule, period: Period, span: Period) -> Option<Period> {
+    let to = if rule.header.on == Trigger::Clock { period.to.max(span.to) } else { span.to };
+    let every = rule.header.every;
+    period.aligned(every).within(Period { to, ..span }.aligned(every))
+}
+
+/// From the first record to just behind the last; none for an empty store.
+///
+/// # Errors
+/// The table `events` cannot be read.
+pub async fn data_span(ctx: &SessionContext) -> Result<Option<Period>, DetectionError> {
+    let failed = |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: bind::root(&e) };
+    let query = ctx.sql("SELECT min(time), max(time) FROM events").await.map_err(failed)?;
+    let batches = query.collect().await.map_err(failed)?;
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut edges = [0; 2];
+    for (edge, column) in edges.iter_mut().zip(batches.iter().flat_map(|b| b.columns())) {
+        let column = cast(column, &time).map_err(|e| failed(e.into()))?;
+        if column.is_empty() || column.is_null(0) {
+            return Ok(None);
+        }
+        *edge = column.as_primitive::<TimestampMicrosecondType>().value(0);
+    }
+    Ok(Some(Period { from: edges[0], to: edges[1] + 1 }))
+}
+
+/// The findings of one detection with from < window_end ≤ to, by window_end; the period is cut outwards to its step.
+///
+/// # Errors
+/// The SQL does not plan ([`DetectionError::Sql`]), its rows are not findings ([`DetectionError::Contract`]), or it
+/// fails while it runs ([`DetectionError::Run`]).
+pub async fn evaluate(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<Vec<Finding>, DetectionError> {
+    let mut findings = Vec::new();
+    for slice in period.slices(rule.header.every) {
+        findings.extend(evaluate_slice(ctx, rule, slice, MAX_FINDINGS - findings.len()).await?);
+    }
+    findings.sort_by(|a, b| (a.window_end, &a.key).cmp(&(b.window_end, &b.key)));
+    Ok(findings)
+}
+
+async fn evaluate_slice(
+    ctx: &SessionContext,
+    rule: &Rule,
+    slice: Period,
+    most: usize,
+) -> Result<Vec<Finding>, DetectionError> {
+    let place = || Place::file(&rule.path);
+    let plan = plan(ctx, rule, slice).await?;
+    let problems = schema_problems(rule, plan.schema().as_arrow());
+    if !problems.is_empty() {
+        return Err(DetectionError::Contract { place: place(), message: problems.join("; ") });
+    }
+    let failed = |e: DataFusionError| DetectionError::Run { place: place(), message: bind::root(&e) };
+    let mut rows = ctx.execute_logical_plan(plan).await.map_err(failed)?.execute_stream().await.map_err(failed)?;
+    let mut reader = Reader::new(rule, slice);
+    let mut findings = Vec::new();
+    while let Some(batch) = rows.try_next().await.map_err(failed)? {
+        let more = reader.findings(&batch);
+        findings.extend(more.map_err(|message| DetectionError::Contract { place: place(), message })?);
+        if findings.len() > most {
+            let message = format!("more than {MAX_FINDINGS} findings in one period: raise its thresholds, or ask about less time");
+            return Err(DetectionError::Contract { place: place(), message });
+        }
+    }
+    Ok(findings)
+}
+
+/// The detection's query over a period, with every `$name` bound, not yet optimised. Refuses all that is no query.
+///
+/// # Errors
+/// [`DetectionError::Sql`] with the line of the file where the planner knows it.
+pub async fn plan(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<LogicalPlan, DetectionError> {
+    let header = &rule.header;
+    let mut values = rule.values.clone();
+    for (name, value) in [
+        ("from", Parameter::Time(period.from)),
+        ("to", Parameter::Time(period.to)),
+        ("window", Parameter::Duration(header.window)),
+        ("every", Parameter::Duration(header.every)),
+        ("lookback", Parameter::Duration(header.lookback)),
+        ("baseline", Parameter::Duration(header.baseline)),
+        ("min_coverage", Parameter::Duration(header.min_coverage.unwrap_or(0))),
+    ] {
+        values.insert(name.to_owned(), value);
+    }
+    let statement = DfStatement::Statement(Box::new(bind::bound(&rule.statement, &values)));
+    let mut state = ctx.state();
+    state.config_mut().options_mut().sql_parser.collect_spans = true;
+    let failed = |e: DataFusionError| DetectionError::Sql { place: Place::line(&rule.path, line(&e)), message: bind::root(&e) };
+    let plan = state.statement_to_plan(statement).await.map_err(failed)?;
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    options.verify_plan(&plan).map_err(failed)?;
+    Ok(plan)
+}
+
+/// The line at which the planner's diagnosis of an error points.
+fn line(error: &DataFusionError) -> Option<usize> {
+    let span = error.diagnostic()?.span?;
+    usize::try_from(span.start.line).ok()
+}
