@@ -1,0 +1,225 @@
+//! SQL from people: read-only, over the store's tables and nothing else, within limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::StoreError;
+
+/// The tables that SQL can read.
+pub const TABLES: [&str; 6] = ["events", "activity", "sightings", "coverage", "quarantine", "alerts"];
+
+/// The longest query text in bytes.
+const SQL_BYTES: usize = 1 << 20;
+
+/// What a query may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Most rows of the answer; what is beyond is cut off and said ([`Answer::is_cut`]).
+    pub rows: usize,
+    /// Longest time from the question to the last row.
+    pub time: Duration,
+    /// Most bytes that operators may hold.
+    pub memory: usize,
+}
+
+impl Default for QueryLimits {
+    /// A million rows, a minute, half a GiB.
+    fn default() -> Self {
+        QueryLimits { rows: 1_000_000, time: Duration::from_secs(60), memory: 512 << 20 }
+    }
+}
+
+/// Rows of an answer as they come. Dropping it ends the query.
+#[derive(Debug)]
+pub struct Answer {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
+    worker: AbortHandle,
+    limits: QueryLimits,
+    deadline: Instant,
+    left: usize,
+    cut: bool,
+}
+
+impl Answer {
+    /// The columns: text as `Utf8`, bytes as `Binary`, whatever the engine uses within.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// True once rows were left out because the answer has more than [`QueryLimits::rows`].
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The next rows; none at the end.
+    ///
+    /// # Errors
+    /// Whatever the query runs into, and its limits of time and memory.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, StoreError> {
+        if self.cut {
+            return Ok(None);
+        }
+        let next = timeout_at(self.deadline, self.batches.recv()).await;
+        let Some(batch) = next.map_err(|_| StoreError::QueryTime(self.limits.time))? else { return Ok(None) };
+        let batch = batch.map_err(|e| self.failure(&e))?;
+        let rows = batch.num_rows().min(self.left);
+        self.cut = rows < batch.num_rows();
+        self.left -= rows;
+        if rows == 0 && self.cut {
+            return Ok(None);
+        }
+        plain(&batch.slice(0, rows), &self.schema).map(Some)
+    }
+
+    /// All rows at once.
+    ///
+    /// # Errors
+    /// As [`Answer::next`].
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, StoreError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await? {
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    fn failure(&self, error: &DataFusionError) -> StoreError {
+        failure(error, self.limits)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.worker.abort();
+    }
+}
+
+/// Runs one read-only query in a session of the store, to which functions may have been added.
+///
+/// # Errors
+/// [`StoreError::Query`] where the text is wrong or asks for more than reading the store's tables; the limits.
+pub async fn query(ctx: &SessionContext, sql: &str, limits: QueryLimits) -> Result<Answer, StoreError> {
+    let deadline = Instant::now() + limits.time;
+    let planned = timeout_at(deadline, plan(ctx, sql)).await.map_err(|_| StoreError::QueryTime(limits.time))?;
+    let frame = ctx.execute_logical_plan(planned?).await.map_err(|e| failure(&e, limits))?;
+    let schema = plain_schema(frame.schema().as_arrow());
+    let (sender, batches) = mpsc::channel(2);
+    // On a task of its own, so that the deadline holds while the engine computes.
+    let worker = tokio::spawn(async move {
+        match frame.execute_stream().await {
+            Ok(stream) => forward(stream, sender).await,
+            Err(e) => drop(sender.send(Err(e)).await),
+        }
+    });
+    Ok(Answer { schema, batches, worker: worker.abort_handle(), limits, deadline, left: limits.rows, cut: false })
+}
+
+async fn forward(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Result<RecordBatch, DataFusionError>>) {
+    while let Some(batch) = stream.next().await {
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Plans a query and refuses all that does more than read the store's tables.
+async fn plan(ctx: &SessionContext, sql: &str) -> Result<LogicalPlan, StoreError> {
+    if sql.len() > SQL_BYTES {
+        let size = sql.len();
+        return Err(StoreError::Query(format!("the query has {size} bytes, more than {SQL_BYTES}: shorten it")));
+    }
+    let plan = ctx.state().create_logical_plan(sql).await.map_err(|e| refusal(&e))?;
+    let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    reading.verify_plan(&plan).map_err(|e| {
+        StoreError::Query(format!("{}: queries only read; write a SELECT", root_message(&e)))
+    })?;
+    plan.apply_with_subqueries(|node| check_node(node).map(|()| TreeNodeRecursion::Continue))
+        .map_err(|e| refusal(&e))?;
+    Ok(plan)
+}
+
+/// Refuses a node that reads something else than the store's tables.
+fn check_node(node: &LogicalPlan) -> Result<(), DataFusionError> {
+    let LogicalPlan::TableScan(scan) = node else { return Ok(()) };
+    let name = &scan.table_name;
+    let ours = TABLES.contains(&name.table()) && matches!(name.schema(), None | Some("public"));
+    if ours || name.schema() == Some("information_schema") {
+        return Ok(());
+    }
+    Err(DataFusionError::Plan(format!("table '{name}' not found")))
+}
+
+/// The error that a person reads about a query: the root message once, with a way out where we know one.
+pub(super) fn refusal(error: &DataFusionError) -> StoreError {
+    let message = root_message(error);
+    // DataFusion names a table by catalog and schema, which nobody wrote.
+    let message = message.replace("'datafusion.public.", "'").replace("datafusion.public.", "");
+    let unknown_table = message.starts_with("table '") && message.contains("not found");
+    let unknown_function = message.starts_with("table function '");
+    if unknown_table || unknown_function {
+        let tables = TABLES.join(", ");
+        return StoreError::Query(format!("{message}: queries read the tables {tables}, and no files"));
+    }
+    StoreError::Query(message)
+}
+
+fn failure(error: &DataFusionError, limits: QueryLimits) -> StoreError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(reason) => {
+            let reason = reason.lines().next().unwrap_or_default().to_owned();
+            StoreError::QueryMemory { limit: limits.memory, reason }
+        }
+        _ => refusal(error),
+    }
+}
+
+/// The innermost message, without the kinds of error around it.
+fn root_message(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::Diagnostic(_, inner) => root_message(inner),
+        DataFusionError::Collection(errors) if !errors.is_empty() => root_message(&errors[0]),
+        DataFusionError::SQL(parser, _) => format!("this is no SQL: {parser}"),
+        root => {
+            let message = root.message();
+            message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default().trim().to_owned()
+        }
+    }
+}
+
+/// The type that programs without view types know.
+fn plain_type(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        other => other.clone(),
+    }
+}
+
+fn plain_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|f| Field::new(f.name(), plain_type(f.data_type()), f.is_nullable()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, StoreError> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
+    });
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(|e| StoreError::Query(e.to_string()))?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| StoreError::Query(e.to_string()))
+}

@@ -1,0 +1,75 @@
+//! The only maker of SQL sessions: the store's tables at one moment, and nothing else to read.
+//!
+//! Text comes out of these sessions as `Utf8View` and bytes as `BinaryView`, DataFusion's own types for Parquet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use deltalake::DeltaTable;
+use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+
+use super::error::StoreError;
+use super::query::refusal;
+
+/// Who will use a session; it decides what the session may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionUse {
+    /// Detections and reports of this program.
+    Detection,
+    /// SQL from people, with so many bytes of memory.
+    People {
+        /// Most bytes that operators may hold; beyond it they spill to disk or the query fails.
+        memory: usize,
+    },
+}
+
+/// Memory of a session for detections.
+const DETECTION_MEMORY: usize = 1 << 30;
+
+/// Most bytes that one session may spill to the system's directory for temporary files.
+const SPILL: u64 = 16 << 30;
+
+/// A session without tables.
+pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, StoreError> {
+    let memory = match use_ {
+        SessionUse::Detection => DETECTION_MEMORY,
+        SessionUse::People { memory } => memory,
+    };
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_max_temp_directory_size(SPILL))
+        .build_arc()
+        .map_err(|e| refusal(&e))?;
+    let mut config = SessionConfig::new()
+        .with_target_partitions(cores.max(1))
+        .with_batch_size(8192)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    // Delta's scan exposes dictionaries to joins' filters, which DataFusion's list filters do not bear.
+    options.optimizer.hash_join_inlist_pushdown_max_size = 0;
+    options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 0;
+    let state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        // Table functions invent rows and tables out of factories read files: neither belongs to a store.
+        .with_table_functions(HashMap::new())
+        .with_table_factories(HashMap::new())
+        .build();
+    Ok(SessionContext::new_with_state(state))
+}
+
+/// Registers a table at the version that `table` stands at.
+pub(super) fn register(ctx: &SessionContext, name: &str, table: &DeltaTable) -> Result<(), StoreError> {
+    let snapshot = table.snapshot().map_err(|e| StoreError::Query(e.to_string()))?.snapshot().clone();
+    let config = DeltaScanConfig::new_from_session(&ctx.state());
+    let scan = DeltaScanNext::new(Arc::new(snapshot), config).map_err(|e| refusal(&e))?;
+    ctx.register_table(name, Arc::new(scan)).map_err(|e| refusal(&e))?;
+    Ok(())
+}
