@@ -118,14 +118,13 @@ pub struct Framer<R> {
     mode: Mode,
     pending: Pending,
     rejects: Vec<Reject>,
+    reject_bytes: usize,
     ready: VecDeque<Block>,
     incomplete: Option<Incomplete>,
     /// Several values have stood on one line, or the input is a table's: lines say nothing here, look at all of it.
     structural: bool,
     /// The first document's offset while it may turn out to be the first of many lines.
     first: Option<u64>,
-    /// No going back before this offset, so that hostile input is scanned twice at most.
-    floor: u64,
 }
 
 /// What is being read.
@@ -208,8 +207,9 @@ impl Pending {
     }
 }
 
-/// Rejects that wait for a block before one is made for them alone.
-const MAX_WAITING_REJECTS: usize = 64;
+/// Rejects, and their bytes, that wait for a block before one is made for them.
+const MAX_WAITING_REJECTS: usize = 4096;
+const MAX_WAITING_REJECT_BYTES: usize = 1 << 20;
 
 impl<R: Read> Framer<R> {
     /// A framer over the decompressed bytes of an input; `source` is its name in rejects.
@@ -225,11 +225,11 @@ impl<R: Read> Framer<R> {
             mode: Mode::Start(0),
             pending: Pending { kind: Kind::Lines, ranges: Vec::new() },
             rejects: Vec::new(),
+            reject_bytes: 0,
             ready: VecDeque::new(),
             incomplete: None,
             structural: false,
             first: None,
-            floor: 0,
         }
     }
 
@@ -256,7 +256,7 @@ impl<R: Read> Framer<R> {
             if flow == Flow::Starved {
                 self.refill();
             }
-            if self.rejects.len() >= MAX_WAITING_REJECTS {
+            if self.ready.is_empty() && self.is_laden() {
                 self.flush();
             }
         }
@@ -349,11 +349,20 @@ impl<R: Read> Framer<R> {
             bytes.clear();
             pieces = Pieces::Values(Vec::new());
         }
+        self.reject_bytes = 0;
         self.ready.push_back(Block { offset, bytes, pieces, rejects: std::mem::take(&mut self.rejects) });
+    }
+
+    /// Whether a block is ready, or so many rejects that one should be made.
+    fn is_laden(&self) -> bool {
+        !self.ready.is_empty()
+            || self.rejects.len() >= MAX_WAITING_REJECTS
+            || self.reject_bytes >= MAX_WAITING_REJECT_BYTES
     }
 
     fn reject(&mut self, position: u64, reason: String, mut bytes: Vec<u8>) {
         bytes.truncate(super::REJECT_BYTES);
+        self.reject_bytes += bytes.len();
         self.rejects.push(Reject { source: self.source.clone(), position, reason, bytes });
     }
 
@@ -366,4 +375,5 @@ impl<R: Read> Framer<R> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

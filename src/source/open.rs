@@ -38,7 +38,7 @@ pub struct Opened {
 enum Body {
     Plain(Box<dyn Read + Send>),
     Inflated(Inflated),
-    Over,
+    Ended,
 }
 
 /// The first bytes, which tell what is refused; then what is left of them.
@@ -83,10 +83,10 @@ impl Opened {
                 retried(reader, target).map_err(|error| ReadProblem::Io { name: self.name.clone(), error }.into_io())
             }
             Body::Inflated(inflated) => inflated.read(target).map_err(ReadProblem::into_io),
-            Body::Over => Ok(0),
+            Body::Ended => Ok(0),
         };
         if result.is_err() {
-            self.body = Body::Over;
+            self.body = Body::Ended;
         }
         result
     }
@@ -102,7 +102,7 @@ impl Opened {
             }
         }
         if let Some((what, way_out)) = unsupported(&bytes[..end]) {
-            self.body = Body::Over;
+            self.body = Body::Ended;
             self.head = Head::Left { bytes, at: end, end };
             return Err(ReadProblem::Unsupported { name: self.name.clone(), what, way_out }.into_io());
         }
@@ -200,5 +200,6 @@ fn unsupported(head: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "open_tests.rs"]
 mod tests;

@@ -91,7 +91,7 @@ fn opening_line(text: &[u8]) -> Option<usize> {
 impl<R: Read> Framer<R> {
     /// Takes what a document yields.
     pub(super) fn run_document(&mut self, mut document: Box<Document>) -> Flow {
-        while self.ready.is_empty() && self.rejects.len() < super::MAX_WAITING_REJECTS {
+        while !self.is_laden() {
             let view = self.window.view();
             match document.step(view) {
                 Step::Value(range) => self.push(Kind::Values, range),
@@ -123,8 +123,8 @@ impl<R: Read> Framer<R> {
             Unfinished::Reject { start, head, reason } => self.reject(start, reason, head),
             Unfinished::Incomplete { from } => {
                 let tail = view.from(from);
-                if let Some(line) = opening_line(tail).map(|line| from + line as u64).filter(|line| *line >= self.floor)
-                {
+                let next_line = opening_line(tail).map(|line| from + line as u64);
+                if let Some(line) = next_line.filter(|line| self.window.may_go_back(view.end(), *line)) {
                     // Not one unfinished document, but one that was cut off and others after it.
                     return self.broken(from, line);
                 }
@@ -148,7 +148,8 @@ impl<R: Read> Framer<R> {
         let from = from.max(view.base());
         let at = at.max(from);
         let swallowed = view.slice(from..(at + 1).min(view.end()));
-        let next_line = opening_line(swallowed).map(|line| from + line as u64).filter(|line| *line >= self.floor);
+        let next_line = opening_line(swallowed).map(|line| from + line as u64);
+        let next_line = next_line.filter(|line| self.window.may_go_back(at, *line));
         let line_start = at > view.base() && view.slice(at - 1..at) == b"\n";
         let resume = match next_line {
             Some(line) => line,
@@ -160,7 +161,6 @@ impl<R: Read> Framer<R> {
                 return Flow::Go;
             }
         };
-        self.floor = self.floor.max(at);
         if resume > from {
             let head = head(view, from..resume);
             self.reject(from, Why::Broken(at).reason(resume - from), head);
@@ -182,9 +182,11 @@ impl<R: Read> Framer<R> {
     fn first_line(&mut self, at: u64) -> Option<Lines> {
         let first = self.first.take()?;
         let [record] = self.pending.ranges.as_slice() else { return None };
+        let view = self.window.view();
         let is_line = record.start == first
             && matches!(self.pending.kind, Kind::Values)
-            && memchr::memchr(b'\n', self.window.view().slice(record.clone())).is_none();
+            && memchr::memchr(b'\n', view.slice(record.clone())).is_none()
+            && view.slice(record.end..at).trim_ascii().is_empty();
         if !is_line {
             return None;
         }

@@ -117,7 +117,7 @@ fn fields(row: &[u8]) -> Option<csv::StringRecord> {
 impl<R: Read> Framer<R> {
     /// Takes all whole rows that are in memory.
     pub(super) fn run_csv(&mut self, mut csv: Csv) -> Flow {
-        while self.ready.is_empty() && self.rejects.len() < super::MAX_WAITING_REJECTS {
+        while !self.is_laden() {
             let view = self.window.view();
             let Some(row) = csv.next_row(view) else { return self.wait_for_row(csv) };
             let text = view.slice(row.clone());
@@ -143,11 +143,11 @@ impl<R: Read> Framer<R> {
             return Flow::Starved;
         }
         if csv.quoted
-            && let Some(line) = csv.second_line(view).filter(|line| *line >= self.floor)
+            && let Some(line) = csv.second_line(view)
             && (oversize || csv.is_row(view, line))
+            && self.window.may_go_back(end, line)
         {
-            // The quote was a slip: the rows that it swallowed are there. Not twice over the same bytes, though.
-            self.floor = end;
+            // The quote was a slip: the rows that it swallowed are there.
             let head = head(view, csv.row..line);
             self.reject(csv.row, "a quote in this row is never closed: write it twice, or close it".to_owned(), head);
             self.mode = Mode::Csv(csv.at_row(line));

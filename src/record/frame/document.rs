@@ -159,6 +159,7 @@ impl Document {
 
     /// What is left of the document when the stream has ended within it.
     pub(super) fn unfinished(&mut self, view: View<'_>) -> Unfinished {
+        self.shed(view);
         if let Some(lost) = self.lost.take() {
             let length = view.end() - lost.start;
             return Unfinished::Reject { start: lost.start, head: lost.head, reason: self.oversize(length) };
@@ -362,11 +363,15 @@ impl Document {
     }
 
     fn read_columns(&mut self, start: u64, view: View<'_>) -> Option<Step> {
-        /// A column of the query API, in the spelling of its present or its first version.
+        /// A column of the query API, in the spelling of its present or its first version, or as a bare name.
         #[derive(Deserialize)]
-        struct Column {
-            #[serde(alias = "Name", alias = "ColumnName", alias = "columnName")]
-            name: String,
+        #[serde(untagged)]
+        enum Column {
+            Object {
+                #[serde(alias = "Name", alias = "ColumnName", alias = "columnName")]
+                name: String,
+            },
+            Name(String),
         }
         let range = start..self.position;
         let length = range.end - range.start;
@@ -374,7 +379,8 @@ impl Document {
             Some(lost) => (lost.head, self.oversize(length)),
             None => match serde_json::from_slice::<Vec<Column>>(view.slice(range.clone())) {
                 Ok(columns) => {
-                    self.columns = Some(Arc::new(columns.into_iter().map(|column| column.name).collect()));
+                    let name = |(Column::Object { name } | Column::Name(name))| name;
+                    self.columns = Some(Arc::new(columns.into_iter().map(name).collect()));
                     return None;
                 }
                 Err(error) => (

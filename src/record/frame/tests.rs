@@ -410,7 +410,8 @@ fn tables_of_the_query_api_give_rows_under_their_columns() {
     );
     let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&compact).unwrap()).unwrap();
     let old = compact.replace("\"name\"", "\"ColumnName\"").replace("tables", "Tables").replace("rows", "Rows");
-    for input in [&compact, &pretty, &old.replace("columns", "Columns"), &format!("{compact}\n{compact}\n")] {
+    let bare = compact.replace(columns, r#"["TimeGenerated","OperationName"]"#);
+    for input in [&compact, &bare, &pretty, &old.replace("columns", "Columns"), &format!("{compact}\n{compact}\n")] {
         let cut = cut(input);
         assert!(cut.rejects.is_empty() && cut.records.is_empty() && cut.garbage.is_empty(), "{cut:?}");
         let rows: Vec<_> = cut.rows.iter().map(|(c, row)| (c.clone(), row.replace([' ', '\n'], ""))).collect();
@@ -478,6 +479,18 @@ fn half_a_row_waits_and_a_stray_quote_costs_one_row() {
         let [reject] = cut.rejects.as_slice() else { panic!("{:?}", cut.rejects) };
         assert!(reject.reason.contains("never closed") && reject.position == 16, "{reject:?}");
     }
+}
+
+#[test]
+fn many_rejects_do_not_pile_up() {
+    let input = "{\"n\":1}x\n".repeat(20_000);
+    let mut framer = Framer::new(input.as_bytes(), "logs.json", FrameLimits::default());
+    let mut rejects = 0;
+    while let Some(block) = framer.next_block().unwrap() {
+        assert!(block.rejects.len() <= MAX_WAITING_REJECTS);
+        rejects += block.rejects.len();
+    }
+    assert_eq!(rejects, 20_000);
 }
 
 /// The public samples, where they lie beside the project.

@@ -264,7 +264,7 @@ mod tests {
             (r#"{"a":"}]\"{["}"#, Fed::Done(14)),
             (r#"{"a":"\\"}x"#, Fed::Done(10)),
             (r#"{"a":"\\\""}x"#, Fed::Done(12)),
-            ("{\n \"a\" : 1 ,\n \"b\" : [ ]\n}", Fed::Done(26)),
+            ("{\n \"a\" : 1 ,\n \"b\" : [ ]\n}", Fed::Done(25)),
             ("\"text\",", Fed::Done(6)),
             ("123,", Fed::Done(3)),
             ("true]", Fed::Done(4)),

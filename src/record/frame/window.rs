@@ -1,5 +1,6 @@
 //! The part of the stream that is in memory: bytes by their offset in the stream, filled from a reader.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -13,12 +14,6 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view of `bytes` that lie at `base` of the stream.
-    #[cfg(test)]
-    pub(super) fn new(bytes: &'a [u8], base: u64, ended: bool) -> Self {
-        Self { bytes, base, ended }
-    }
-
     /// The offset of the first byte in memory.
     pub(super) fn base(&self) -> u64 {
         self.base
@@ -56,11 +51,24 @@ pub(super) struct Window<R> {
     base: u64,
     ended: bool,
     failure: Option<io::Error>,
+    /// Bytes that were scanned again; a cell, since views are about when it is asked for.
+    rescanned: Cell<u64>,
 }
+
+/// How often all of the input may be scanned again, on average.
+const MAX_RESCANS: u64 = 8;
 
 impl<R: Read> Window<R> {
     pub(super) fn new(reader: R, capacity: usize) -> Self {
-        Self { reader, buffer: vec![0; capacity], filled: 0, base: 0, ended: false, failure: None }
+        Self {
+            reader,
+            buffer: vec![0; capacity],
+            filled: 0,
+            base: 0,
+            ended: false,
+            failure: None,
+            rescanned: Cell::new(0),
+        }
     }
 
     pub(super) fn view(&self) -> View<'_> {
@@ -71,10 +79,6 @@ impl<R: Read> Window<R> {
         self.filled == self.buffer.len()
     }
 
-    pub(super) fn ended(&self) -> bool {
-        self.ended
-    }
-
     /// The error that ended the stream, once.
     pub(super) fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
@@ -83,6 +87,17 @@ impl<R: Read> Window<R> {
     /// Whether an error and not the input's end ended the stream.
     pub(super) fn failed(&self) -> bool {
         self.failure.is_some()
+    }
+
+    /// Whether what was scanned up to `from` may be scanned again from `to` on, which happens after something that was
+    /// cut off. Keeps account, so that hostile input costs a bounded multiple of its size.
+    pub(super) fn may_go_back(&self, from: u64, to: u64) -> bool {
+        let rescanned = self.rescanned.get() + (from - to);
+        let allowed = rescanned <= from.saturating_mul(MAX_RESCANS);
+        if allowed {
+            self.rescanned.set(rescanned);
+        }
+        allowed
     }
 
     /// Reads until the buffer is full or the stream ended. An error ends it, and is kept until what came before it has
