@@ -107,6 +107,7 @@ fn loopback(authority: &str, listen: SocketAddr) -> Option<Option<u16>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use axum::http::Request as HttpRequest;

@@ -138,6 +138,7 @@ async fn connection(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::serve::tests::app;

@@ -15,19 +15,21 @@ mod page_alerts;
 mod params;
 mod problem;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod samples;
 mod show;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use chrono::{DateTime, Utc};
+use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::state::State;
 
@@ -57,8 +59,7 @@ pub fn router(app: AppState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/alerts/{id}", get(alert::get))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(tower_http::limit::RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }

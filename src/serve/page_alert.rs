@@ -9,7 +9,7 @@ use super::AppState;
 use super::page::layout;
 use super::page_alerts::{badge, marks};
 use super::problem::Page as PageProblem;
-use super::show::{grouped, number, probability, time, value, visible, visible_lines};
+use super::show::{grouped, number, odds, probability, time, value, visible, visible_lines};
 use crate::alert::{Alert, ENTITY_COLUMNS, Finding, rfc3339};
 use crate::state::TrailEntry;
 
@@ -59,14 +59,14 @@ fn body(alert: &Alert, findings: &[Finding], trail: &[TrailEntry]) -> Markup {
 
 fn numbers(alert: &Alert) -> Markup {
     let figure = |label: &str, figure: &str, note: Option<&str>| {
-        html! { div.figure { dt { (label) } dd { (figure) @if let Some(note) = note { span.note { (note) } } } } }
+        html! { div.figure { dt { (label) } dd { (figure) @if let Some(note) = note { " " span.note { (note) } } } } }
     };
     html! {
         dl.figures {
-            (figure("Risk", &alert.risk_score.to_string(), Some(" of 100")))
+            (figure("Risk", &alert.risk_score.to_string(), Some("of 100")))
             (figure("Observed", &number(alert.observed), None))
             (figure("Expected", &number(alert.expected), None))
-            @if let Some(p) = alert.p_value { (figure("Probability", &probability(p), None)) }
+            @if let Some(p) = alert.p_value { (figure("Probability", &probability(p), odds(p).as_deref())) }
             (figure("Findings", &grouped(count(alert.finding_count)), None))
             @if alert.event_count > 0 { (figure("Records", &grouped(count(alert.event_count)), None)) }
         }
@@ -159,7 +159,7 @@ fn finding_row(finding: &Finding) -> Markup {
             td data-label="Severity" { (badge(finding.severity)) }
             td.number data-label="Observed" { (number(finding.observed)) }
             td.number data-label="Expected" { (number(finding.expected)) }
-            td.number data-label="Probability" { (finding.p_value.map_or_else(|| "–".to_owned(), number)) }
+            td.number data-label="Probability" { (finding.p_value.map_or_else(|| "–".to_owned(), probability)) }
             td.what data-label="Summary" { bdi { (visible(&finding.summary)) } }
         }
     }

@@ -206,7 +206,7 @@ pub(super) fn entity(alert: &Alert, name: &str, parameter: Option<&str>) -> Mark
                 a href=(list_link([(parameter, text.as_str())])) { bdi { (visible(text)) } }
             },
             (Some(Value::Array(items)), _) if items.len() > 3 => {
-                bdi { (value(&items[0])) } span.none { " and " (items.len() - 1) " more" }
+                span { bdi { (value(&items[0])) } span.none { " and " (items.len() - 1) " more" } }
             },
             (Some(other), _) => bdi { (value(other)) },
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::page;
 use crate::state::StateError;
 
-/// What went wrong, for a client to read. Boxed where it is returned often: it is rare.
+/// What went wrong, for a client to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,

@@ -120,14 +120,14 @@ fn trimmed_mantissa(text: &str) -> &str {
     text.strip_suffix(".0").unwrap_or(text)
 }
 
-/// How improbable, in words beside the number.
+/// How improbable, as odds; none where they say no more than the number.
+pub(super) fn odds(p: f64) -> Option<String> {
+    (1e-15..0.1).contains(&p).then(|| format!("about 1 in {}", grouped(two_digits(1.0 / p))))
+}
+
+/// A p-value: one that is 0 was too small to compute.
 pub(super) fn probability(p: f64) -> String {
-    match p {
-        p if p <= 0.0 => "less than any that can be computed".to_owned(),
-        p if p >= 0.01 => number(p),
-        p if p >= 1e-12 => format!("{} (about 1 in {})", number(p), grouped(two_digits(1.0 / p))),
-        p => number(p),
-    }
+    if p <= 0.0 { "≈ 0".to_owned() } else { number(p) }
 }
 
 /// The number with two leading digits: more would claim a precision that no baseline has.
@@ -146,6 +146,7 @@ pub(super) fn time(rfc3339: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::json;
@@ -183,9 +184,12 @@ mod tests {
         ] {
             assert_eq!(number(n), shown);
         }
-        assert_eq!(probability(1.23e-6), "1.2 × 10⁻⁶ (about 1 in 810,000)");
-        assert_eq!(probability(0.0), "less than any that can be computed");
-        assert_eq!(probability(0.2), "0.2");
+        assert_eq!(
+            (probability(1.23e-6).as_str(), odds(1.23e-6).as_deref()),
+            ("1.2 × 10⁻⁶", Some("about 1 in 810,000"))
+        );
+        assert_eq!((probability(0.0).as_str(), odds(0.0)), ("≈ 0", None));
+        assert_eq!((probability(0.2).as_str(), odds(0.2)), ("0.2", None));
     }
 
     #[test]

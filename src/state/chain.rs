@@ -166,6 +166,7 @@ fn inherited(members: &[usize], links: &[Link], known: &[Known]) -> Standing {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

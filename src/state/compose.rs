@@ -103,6 +103,7 @@ fn seen(finding: &Finding, name: &str) -> Option<Micros> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::alert::Severity;

@@ -46,6 +46,7 @@ fn quoted(value: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use arrow::record_batch::RecordBatch;

@@ -122,7 +122,7 @@ pub enum StateError {
     #[error("{0}")]
     Argument(String),
     /// No suppression has that number.
-    #[error("there is no suppression number {id}: `kvaudit alerts suppress --list` shows them")]
+    #[error("there is no suppression number {id}: it may have been ended already")]
     NoSuppression {
         /// As it was asked for.
         id: i64,

@@ -19,6 +19,7 @@ mod risk;
 mod rows;
 mod suppress;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
 mod trail;
 

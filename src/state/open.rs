@@ -83,6 +83,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StateError> {
     let opened = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Recording alone uses more than the 16 that are kept by default.
+        connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
@@ -170,6 +172,7 @@ fn check_store(connection: &Connection, path: &Path, wanted: &str) -> Result<(),
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -103,6 +103,7 @@ impl State {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::state::testing::{HOUR, finding, record, rule, state};

@@ -257,5 +257,6 @@ fn select(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "query_tests.rs"]
 mod tests;

@@ -414,5 +414,6 @@ struct AlertRow<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "record_tests.rs"]
 mod tests;

@@ -87,11 +87,11 @@ fn a_finding_that_no_longer_holds_withdraws_its_alert_and_its_return_brings_it_b
     let (_dir, state) = state();
     let id = record(&state, &rule(HOUR), (0, 10), &[finding("ann", 2)]).opened.remove(0);
     state.acknowledge(&id, "ann", "", 5).unwrap();
-    assert_eq!(record(&state, &rule(HOUR), (0, 10), &[]).withdrawn, [id.clone()]);
+    assert_eq!(record(&state, &rule(HOUR), (0, 10), &[]).withdrawn, std::slice::from_ref(&id));
     assert_eq!(state.alert(&id, 0).unwrap().state, AlertState::Withdrawn);
     assert_eq!(state.findings_of(&id, 9).unwrap().len(), 1, "what it was made of can still be seen");
     assert!(record(&state, &rule(HOUR), (0, 10), &[]).is_empty());
-    assert_eq!(record(&state, &rule(HOUR), (0, 10), &[finding("ann", 2)]).updated, [id.clone()]);
+    assert_eq!(record(&state, &rule(HOUR), (0, 10), &[finding("ann", 2)]).updated, std::slice::from_ref(&id));
     assert_eq!(state.alert(&id, 0).unwrap().state, AlertState::Acknowledged);
 }
 
@@ -121,7 +121,7 @@ fn late_data_joins_alerts_and_both_ids_resolve_to_the_older() {
     }
     assert_eq!(state.trail(Some(&older), 9).unwrap()[0].action, "merge");
     // And apart again: the id that was given up names its own findings once more.
-    assert_eq!(record(&state, &rule(HOUR), (3, 5), &[]).opened, [younger.clone()]);
+    assert_eq!(record(&state, &rule(HOUR), (3, 5), &[]).opened, std::slice::from_ref(&younger));
     assert_eq!(state.alert(&younger, 0).unwrap().alert_id, younger);
     assert_eq!(state.alert(&older, 0).unwrap().finding_count, 1);
     assert_eq!(state.alert(&younger, 0).unwrap().state, AlertState::Acknowledged);

@@ -22,6 +22,7 @@ pub fn risk_score(severity: Severity, p_value: Option<f64>) -> u8 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -231,6 +231,7 @@ fn reflag(connection: &Connection) -> Result<(), StateError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::state::AlertFilter;
