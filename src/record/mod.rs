@@ -3,8 +3,26 @@
 //! Knows no source and no table. `frame` cuts a byte stream into whole records, `decode` turns
 //! records into rows of [`schema::events`]. What cannot be read leaves as a [`Reject`]; nothing panics.
 
+mod activity;
+mod address;
+mod batch;
+mod caller;
+mod client;
+pub mod decode;
+mod event;
+mod export;
+mod extra;
+mod fields;
 pub mod frame;
+mod identity;
+mod names;
+mod object;
+mod operation;
+mod outcome;
+mod raw;
+mod scan;
 pub mod schema;
+mod time;
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
 #[derive(Debug, Clone, PartialEq, Eq)]

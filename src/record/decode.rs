@@ -1,0 +1,336 @@
+//! Bytes of whole records to batches of the event table.
+//!
+//! Every record that is read ends in one of three places: `events`, `rejects` (no JSON object, no UTF-8, Key Vault's but
+//! without a believable time) or the count of `skipped` (another service's, or no log record at all). Nothing panics and
+//! nothing is dropped unseen. Where a key occurs twice in an object the last one wins; a field of a wrong type goes to
+//! `extra` and costs nothing else.
+
+use arrow::array::RecordBatch;
+
+use super::batch::Columns;
+use super::event::{Deriver, Origin, Owner};
+use super::export;
+use super::fields::Fields;
+use super::names::Place;
+use super::raw::{Inner, Intake};
+use super::scan::{Fault, Scan, Text};
+use super::{REJECT_BYTES, Reject};
+
+/// How deep envelopes and arrays may nest around a record.
+const ENVELOPES: usize = 8;
+
+/// How much of a bad time a reason quotes.
+const QUOTED: usize = 64;
+
+/// Rows that a batch has room for from the start.
+const ROOM: usize = 4096;
+
+/// What came of the input since the last [`Decoder::finish`].
+#[derive(Debug)]
+pub struct Decoded {
+    /// Events, in the order of the input: a batch of [`super::schema::events`].
+    pub events: RecordBatch,
+    /// What could not be read.
+    pub rejects: Vec<Reject>,
+    /// Records met: events, rejects and skipped together.
+    pub read: u64,
+    /// Well-formed records that are not Key Vault's.
+    pub skipped: u64,
+}
+
+/// Decodes records of every shape; one for each worker, reused from block to block.
+#[derive(Debug)]
+pub struct Decoder {
+    arrived: i64,
+    source: String,
+    columns: Columns,
+    rejects: Vec<Reject>,
+    skipped: u64,
+    intake: Intake,
+    deriver: Deriver,
+    /// Where the record in work starts in the text.
+    start: usize,
+}
+
+impl Decoder {
+    /// For records that arrived at `arrived`, microseconds since the epoch: `ingested_at` of every row. A record whose
+    /// time is more than a day later is not believed.
+    pub fn new(arrived: i64) -> Self {
+        Decoder {
+            arrived,
+            source: String::new(),
+            columns: Columns::new(ROOM),
+            rejects: Vec::new(),
+            skipped: 0,
+            intake: Intake::default(),
+            deriver: Deriver::default(),
+            start: 0,
+        }
+    }
+
+    /// Names where the following records come from.
+    pub fn source(&mut self, name: &str) {
+        name.clone_into(&mut self.source);
+    }
+
+    /// Events since the last [`Decoder::finish`].
+    pub fn rows(&self) -> usize {
+        self.columns.rows()
+    }
+
+    /// Hands over what came of the input and starts anew.
+    pub fn finish(&mut self) -> Decoded {
+        let events = self.columns.finish();
+        let rejects = std::mem::take(&mut self.rejects);
+        let skipped = std::mem::take(&mut self.skipped);
+        self.columns = Columns::new(ROOM);
+        let read = events.num_rows() as u64 + rejects.len() as u64 + skipped;
+        Decoded { events, rejects, read, skipped }
+    }
+
+    /// One whole JSON text: a record, `{"records":[…]}`, `{"value":[…]}`, an array of records, `{"tables":[…]}`, or several
+    /// of these one after the other. `offset` is its position in the input.
+    pub fn value(&mut self, text: &[u8], offset: u64) {
+        match simdutf8::basic::from_utf8(text) {
+            Ok(text) => self.text(text, offset),
+            Err(_) => self.no_utf8(text, offset),
+        }
+    }
+
+    /// Texts as [`Decoder::value`] takes them, one a line; blank lines are passed over.
+    pub fn lines(&mut self, bytes: &[u8], offset: u64) {
+        // One check for the block; only a block that fails is checked line by line.
+        let whole = simdutf8::basic::from_utf8(bytes).ok();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+            let at = offset + start as u64;
+            match whole.and_then(|text| text.get(start..end)) {
+                Some(line) => self.text(line, at),
+                None => self.value(&bytes[start..end], at),
+            }
+            start = end + 1;
+            if start >= bytes.len() {
+                break;
+            }
+        }
+    }
+
+    /// One row of a table of the query API: the columns' names and the row's JSON array.
+    pub fn row(&mut self, columns: &[String], row: &[u8], offset: u64) {
+        let Ok(text) = simdutf8::basic::from_utf8(row) else { return self.no_utf8(row, offset) };
+        self.table_row(columns, text, offset);
+    }
+
+    /// One row of CSV without its line end, and the header's names.
+    pub fn csv_row(&mut self, header: &[String], row: &[u8], offset: u64) {
+        let Ok(text) = simdutf8::basic::from_utf8(row) else { return self.no_utf8(row, offset) };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return;
+        }
+        let mut object = String::with_capacity(text.len() * 2);
+        if export::csv_object(header, text, &mut object) {
+            self.rewritten(&object, text, offset);
+        } else {
+            let reason = format!("the row has more cells than the header's {}: check the file's quoting", header.len());
+            self.reject(text.as_bytes(), offset, reason);
+        }
+    }
+
+    fn table_row(&mut self, columns: &[String], text: &str, offset: u64) {
+        let mut object = String::with_capacity(text.len() * 2);
+        match export::row_object(columns, &mut Scan::new(text), &mut object) {
+            Ok(true) => self.rewritten(&object, text, offset),
+            Ok(false) => {
+                let reason = format!("the row has more values than the table's {} columns: export it again", columns.len());
+                self.reject(text.as_bytes(), offset, reason);
+            }
+            Err(fault) => self.reject(text.as_bytes(), offset, fault.to_string()),
+        }
+    }
+
+    /// Decodes an export's row from the object that it was brought to; rejects show the row as it came.
+    fn rewritten(&mut self, object: &str, original: &str, offset: u64) {
+        let before = self.rejects.len();
+        self.text(object, offset);
+        for reject in &mut self.rejects[before..] {
+            reject.position = offset;
+            reject.bytes = cut(original.as_bytes());
+        }
+    }
+
+    fn text(&mut self, text: &str, offset: u64) {
+        let mut scan = Scan::new(text);
+        while !scan.at_end() {
+            self.start = scan.at();
+            if let Err(fault) = self.element(&mut scan, offset, 0) {
+                let rest = text.as_bytes().get(self.start..).unwrap_or_default();
+                return self.reject(rest, offset + self.start as u64, fault.to_string());
+            }
+        }
+    }
+
+    fn element(&mut self, scan: &mut Scan<'_>, offset: u64, depth: usize) -> Result<(), Fault> {
+        let next = scan.peek()?;
+        self.start = scan.at();
+        match next {
+            b'{' => self.object(scan, offset, depth),
+            b'[' if depth == ENVELOPES => Err(Fault::Nested(scan.at())),
+            b'[' => self.array(scan, offset, depth),
+            _ => {
+                let (at, raw) = (scan.at(), scan.skip()?);
+                self.reject(raw.as_bytes(), offset + at as u64, "a JSON value but no JSON object: not a log record".into());
+                Ok(())
+            }
+        }
+    }
+
+    fn array(&mut self, scan: &mut Scan<'_>, offset: u64, depth: usize) -> Result<(), Fault> {
+        scan.open(b'[')?;
+        let mut first = true;
+        while scan.element(&mut first)? {
+            self.element(scan, offset, depth + 1)?;
+            self.start = scan.at();
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, scan: &mut Scan<'_>, offset: u64, depth: usize) -> Result<(), Fault> {
+        let start = scan.at();
+        let mut fields = Fields::default();
+        let (mut first, mut envelope) = (true, false);
+        self.intake.clear();
+        scan.open(b'{')?;
+        while let Some(key) = scan.key(&mut first)? {
+            if self.envelope(scan, key, offset, depth)? {
+                envelope = true;
+            } else if envelope {
+                scan.skip()?;
+            } else {
+                self.intake.member(&mut fields, scan, key, Place::Top)?;
+            }
+        }
+        if !envelope {
+            self.record(fields, scan.since(start), offset + start as u64);
+        }
+        Ok(())
+    }
+
+    /// Decodes the records under `key` if it makes its object an envelope.
+    fn envelope(&mut self, scan: &mut Scan<'_>, key: Text<'_>, offset: u64, depth: usize) -> Result<bool, Fault> {
+        if !matches!(key.raw, "records" | "value" | "tables") || scan.peek()? != b'[' {
+            return Ok(false);
+        }
+        if depth == ENVELOPES {
+            return Err(Fault::Nested(scan.at()));
+        }
+        let mut ahead = scan.clone();
+        ahead.open(b'[')?;
+        if !matches!(ahead.peek()?, b'{' | b']') {
+            return Ok(false);
+        }
+        if key.raw == "tables" {
+            self.tables(scan, offset)?;
+        } else {
+            self.array(scan, offset, depth)?;
+        }
+        Ok(true)
+    }
+
+    /// `[{"name":…,"columns":[{"name":…}],"rows":[[…]]}]`
+    fn tables(&mut self, scan: &mut Scan<'_>, offset: u64) -> Result<(), Fault> {
+        scan.open(b'[')?;
+        let mut first = true;
+        while scan.element(&mut first)? {
+            scan.peek()?;
+            self.start = scan.at();
+            let (mut first, mut columns, mut rows) = (true, Vec::new(), None);
+            scan.open(b'{')?;
+            while let Some(key) = scan.key(&mut first)? {
+                scan.space();
+                let (at, raw) = (scan.at(), scan.skip()?);
+                match key.raw {
+                    "columns" => columns = column_names(raw),
+                    "rows" => rows = Some((at, raw)),
+                    _ => {}
+                }
+            }
+            if let Some((at, rows)) = rows {
+                self.table_rows(&columns, rows, offset + at as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table_rows(&mut self, columns: &[String], rows: &str, offset: u64) -> Result<(), Fault> {
+        let (mut scan, mut first) = (Scan::new(rows), true);
+        scan.open(b'[')?;
+        while scan.element(&mut first)? {
+            scan.space();
+            let (at, row) = (scan.at(), scan.skip()?);
+            self.table_row(columns, row, offset + at as u64);
+        }
+        Ok(())
+    }
+
+    /// Reads what the record carried as text, then counts, rejects or appends it.
+    fn record(&mut self, fields: Fields<'_>, text: &str, offset: u64) {
+        // Declared before the fields that come to borrow from them. A text may hold texts once more.
+        let outer: Vec<Inner> = std::mem::take(&mut self.intake.inner);
+        let nested: Vec<Inner>;
+        let mut fields = fields;
+        for inner in &outer {
+            self.intake.read_inner(&mut fields, inner);
+        }
+        nested = std::mem::take(&mut self.intake.inner);
+        for inner in &nested {
+            self.intake.read_inner(&mut fields, inner);
+        }
+        if self.deriver.owner(&fields) == Owner::Other {
+            self.skipped += 1;
+        } else if fields.time.is_some_and(|time| time.believable(self.arrived)) {
+            let origin = Origin { source: &self.source, arrived: self.arrived };
+            self.deriver.append(&fields, &mut self.intake.extra, origin, &mut self.columns);
+        } else {
+            let reason = bad_time(fields.time_text.as_deref(), fields.time.is_some());
+            self.reject(text.as_bytes(), offset, reason);
+        }
+    }
+
+    fn no_utf8(&mut self, bytes: &[u8], offset: u64) {
+        let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
+        let reason = format!("not valid UTF-8 at byte {at} of the record: check the file's encoding");
+        self.reject(bytes, offset, reason);
+    }
+
+    fn reject(&mut self, bytes: &[u8], position: u64, reason: String) {
+        self.rejects.push(Reject { source: self.source.clone(), position, reason, bytes: cut(bytes) });
+    }
+}
+
+fn cut(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len().min(REJECT_BYTES)].to_vec()
+}
+
+fn bad_time(text: Option<&str>, readable: bool) -> String {
+    let quoted: String = text.unwrap_or_default().chars().take(QUOTED).collect();
+    match (text, readable) {
+        (None, _) => "no time: a record needs one in `time` or `TimeGenerated`".into(),
+        (_, true) => format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it"),
+        (_, false) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
+    }
+}
+
+/// Names out of `[{"name":"TimeGenerated","type":"datetime"},…]`, or plain `["TimeGenerated",…]`.
+fn column_names(raw: &str) -> Vec<String> {
+    let columns: Vec<serde_json::Value> = serde_json::from_str(raw).unwrap_or_default();
+    let name = |column: &serde_json::Value| {
+        let name = [column, &column["name"], &column["ColumnName"]].into_iter().find_map(serde_json::Value::as_str);
+        name.unwrap_or_default().to_owned()
+    };
+    columns.iter().map(name).collect()
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,201 @@
+//! Reads one JSON object into [`Fields`]: the diagnostic record and, through `names`, every other shape.
+//!
+//! One pass, no value tree. What has no meaning goes to `extra` at its own place. Objects given as JSON text
+//! (`identity` on Managed HSM, the dynamic columns of exports) are set aside as [`Inner`] and read afterwards, since
+//! their text has to outlive the fields that borrow from it.
+
+use super::extra::Extra;
+use super::fields::{Fields, Slot, Taken};
+use super::names::{self, Place};
+use super::scan::{Fault, Scan, Text, Value};
+
+/// How deep objects are looked into; below, their text goes to `extra` as it stands.
+const DEPTH: usize = 16;
+
+/// An object that a record carried as JSON text.
+#[derive(Debug)]
+pub(super) struct Inner {
+    slot: Slot,
+    place: Place,
+    /// The path of the object that the text stood in.
+    path: String,
+    key: String,
+    text: String,
+}
+
+/// What reading one record needs; reused from record to record.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    pub extra: Extra,
+    /// Objects given as text, in the record's order.
+    pub inner: Vec<Inner>,
+    path: String,
+    depth: usize,
+}
+
+impl Intake {
+    /// Forgets the record before.
+    pub fn clear(&mut self) {
+        self.extra.clear();
+        self.inner.clear();
+        self.path.clear();
+        self.depth = 0;
+    }
+
+    /// Reads the value that belongs to `key` of an object at `place`.
+    #[inline]
+    pub fn member<'a>(
+        &mut self,
+        f: &mut Fields<'a>,
+        scan: &mut Scan<'a>,
+        key: Text<'a>,
+        place: Place,
+    ) -> Result<(), Fault> {
+        let slot = self.slot(key, place);
+        scan.space();
+        let start = scan.at();
+        match scan.value()? {
+            Value::Object => self.object(f, scan, key, slot, place),
+            Value::Array => self.array(f, scan, key, slot),
+            value => {
+                self.scalar(f, key, scan.since(start), slot, place, value);
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn slot(&mut self, key: Text<'_>, place: Place) -> Slot {
+        let name = key.cow();
+        if self.path.is_empty() {
+            if let Some(slot) = names::hot(place, &name) {
+                return slot;
+            }
+        }
+        let mark = self.path.len();
+        names::flatten(&name, &mut self.path);
+        let slot = names::cold(place, &self.path);
+        self.path.truncate(mark);
+        slot
+    }
+
+    #[inline]
+    fn scalar<'a>(
+        &mut self,
+        f: &mut Fields<'a>,
+        key: Text<'a>,
+        raw: &'a str,
+        slot: Slot,
+        place: Place,
+        value: Value<'a>,
+    ) {
+        if slot == Slot::Time {
+            f.exported |= key.raw.starts_with("TimeGenerated");
+        }
+        f.metric |= slot == Slot::Metric;
+        if is_object(slot) && self.set_aside(key, slot, place, value) {
+            return;
+        }
+        match f.set(slot, key.raw, raw, value) {
+            Taken::Yes => {}
+            Taken::Extra => self.extra.put(key.raw, raw),
+            Taken::Instead(key, raw) => self.extra.put(key, raw),
+        }
+    }
+
+    /// Keeps an object that came as text for later. A request body stays in `extra` too, as the text that it is.
+    fn set_aside(&mut self, key: Text<'_>, slot: Slot, place: Place, value: Value<'_>) -> bool {
+        let Value::Str(text) = value else { return false };
+        let text = text.cow();
+        let whole = text.trim_start().starts_with('{') && {
+            let mut scan = Scan::new(&text);
+            scan.skip().is_ok() && scan.at_end()
+        };
+        if whole {
+            let (path, key) = (self.path.clone(), key.raw.to_owned());
+            self.inner.push(Inner { slot, place, path, key, text: text.into_owned() });
+        }
+        whole && slot != Slot::Body
+    }
+
+    /// Reads an object that was set aside. Its text is known to be JSON.
+    pub fn read_inner<'a>(&mut self, f: &mut Fields<'a>, inner: &'a Inner) {
+        self.depth = 0;
+        self.path.clone_from(&inner.path);
+        let key = Text { raw: &inner.key, escaped: inner.key.contains('\\') };
+        if inner.slot == Slot::Body {
+            self.extra.mute();
+        }
+        let mut scan = Scan::new(&inner.text);
+        scan.space();
+        // A fault cannot be: the text was scanned to its end when it was set aside.
+        let _ = self.object(f, &mut scan, key, inner.slot, inner.place);
+        if inner.slot == Slot::Body {
+            self.extra.unmute();
+        }
+    }
+
+    fn object<'a>(
+        &mut self,
+        f: &mut Fields<'a>,
+        scan: &mut Scan<'a>,
+        key: Text<'a>,
+        slot: Slot,
+        place: Place,
+    ) -> Result<(), Fault> {
+        if self.depth == DEPTH {
+            self.extra.put(key.raw, scan.skip()?);
+            return Ok(());
+        }
+        let within = match slot {
+            Slot::Identity => Place::Identity,
+            Slot::Claims => Place::Claims,
+            Slot::Properties if place == Place::Top => Place::Properties,
+            _ => place,
+        };
+        let named = within == place && slot != Slot::More;
+        let mark = self.path.len();
+        if named {
+            names::flatten(&key.cow(), &mut self.path);
+        }
+        self.depth += 1;
+        let object = self.extra.enter(key.raw);
+        scan.open(b'{')?;
+        let mut first = true;
+        while let Some(key) = scan.key(&mut first)? {
+            self.member(f, scan, key, within)?;
+        }
+        self.extra.leave(object);
+        self.depth -= 1;
+        self.path.truncate(mark);
+        Ok(())
+    }
+
+    fn array<'a>(
+        &mut self,
+        f: &mut Fields<'a>,
+        scan: &mut Scan<'a>,
+        key: Text<'a>,
+        slot: Slot,
+    ) -> Result<(), Fault> {
+        let raw = scan.skip()?;
+        if !matches!(slot, Slot::KeyOperations | Slot::Permissions(_)) || !texts(raw, |item| f.push(slot, item)) {
+            self.extra.put(key.raw, raw);
+        }
+        Ok(())
+    }
+}
+
+fn is_object(slot: Slot) -> bool {
+    matches!(
+        slot,
+        Slot::Identity | Slot::Properties | Slot::Claims | Slot::Object | Slot::More | Slot::Body
+    )
+}
+
+/// Hands over the items of an array if all are text.
+fn texts(raw: &str, mut take: impl FnMut(&str)) -> bool {
+    let Ok(items) = serde_json::from_str::<Vec<String>>(raw) else { return false };
+    items.iter().for_each(|item| take(item));
+    true
+}
