@@ -123,7 +123,12 @@ impl Incoming {
     }
 
     /// Writes the rows to files in `dir`, one a core where they are many, each a piece of the order.
-    pub(super) fn write(&self, dir: &Path, properties: &WriterProperties, cores: usize) -> Result<Vec<Written>, StoreError> {
+    pub(super) fn write(
+        &self,
+        dir: &Path,
+        properties: &WriterProperties,
+        cores: usize,
+    ) -> Result<Vec<Written>, StoreError> {
         /// Fewer rows than this are not worth a file of their own.
         const ROWS_OF_A_FILE: usize = 50_000;
         let parts = (self.kept.len() / ROWS_OF_A_FILE).clamp(1, cores.max(1));
@@ -135,7 +140,8 @@ impl Incoming {
             let write = &write;
             let threads: Vec<_> = others.iter().map(|piece| scope.spawn(move || write(piece))).collect();
             let here = write(last);
-            let joined = threads.into_iter().map(|t| t.join().unwrap_or(Err(StoreError::Worker { action: "write a file" })));
+            let joined =
+                threads.into_iter().map(|t| t.join().unwrap_or(Err(StoreError::Worker { action: "write a file" })));
             joined.chain([here]).collect()
         });
         let (mut written, mut failure) = (Vec::new(), None);

@@ -97,7 +97,9 @@ pub enum StoreError {
         reason: String,
     },
     /// Other writers won every time.
-    #[error("other writers changed the table '{table}' {attempts} times in a row: run the same command again when they are done")]
+    #[error(
+        "other writers changed the table '{table}' {attempts} times in a row: run the same command again when they are done"
+    )]
     Busy {
         /// The table.
         table: &'static str,
@@ -119,7 +121,9 @@ pub enum StoreError {
         reason: String,
     },
     /// A worker thread panicked: a defect of this program.
-    #[error("a worker of the store stopped without an answer while it tried to {action}: this is a defect, please report it")]
+    #[error(
+        "a worker of the store stopped without an answer while it tried to {action}: this is a defect, please report it"
+    )]
     Worker {
         /// What it was doing.
         action: &'static str,

@@ -57,8 +57,7 @@ impl<'a> Writing<'a> {
         let mut writing = Writing { dir, name, writer: None };
         // Parquet's own types say all that the Arrow schema would; it costs 8 KiB a file.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        writing.writer =
-            Some(ArrowWriter::try_new_with_options(file, schema, options).map_err(|e| writing.failed(e))?);
+        writing.writer = Some(ArrowWriter::try_new_with_options(file, schema, options).map_err(|e| writing.failed(e))?);
         Ok(writing)
     }
 
@@ -138,7 +137,8 @@ pub(super) fn event_properties() -> WriterProperties {
             ("event_id", Encoding::DELTA_LENGTH_BYTE_ARRAY),
             ("correlation_id", Encoding::DELTA_LENGTH_BYTE_ARRAY),
         ] {
-            builder = builder.set_column_dictionary_enabled(column(name), false).set_column_encoding(column(name), encoding);
+            builder =
+                builder.set_column_dictionary_enabled(column(name), false).set_column_encoding(column(name), encoding);
         }
         for (name, distinct) in
             [("principal_id", 4_096), ("object_name", 16_384), ("caller_ip", 16_384), ("correlation_id", 131_072)]

@@ -96,7 +96,8 @@ fn write_exclusively(dir: &Path, path: &Path) -> Result<(), StoreError> {
     };
     let draft = Draft(dir.join(format!(".{MANIFEST}.{}", identity.store_id)));
     let text = serde_json::to_vec_pretty(&identity).expect("a struct of texts and numbers is JSON");
-    let written = fs::File::create_new(&draft.0).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+    let written =
+        fs::File::create_new(&draft.0).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
     written.map_err(|e| StoreError::at("write", &draft.0, e))?;
     match fs::hard_link(&draft.0, path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::at("write", path, e)),
@@ -135,7 +136,8 @@ mod tests {
     fn creators_at_once_agree() {
         let dir = tempfile::tempdir().unwrap();
         let ids: Vec<_> = std::thread::scope(|scope| {
-            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| establish(dir.path(), Access::Create).unwrap().store_id)).collect();
+            let makers: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| establish(dir.path(), Access::Create).unwrap().store_id)).collect();
             makers.into_iter().map(|m| m.join().unwrap()).collect()
         });
         assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");

@@ -36,7 +36,9 @@ pub use self::identity::{Access, FORMAT_VERSION};
 pub use self::quarantine::quarantine_schema;
 pub use self::query::{Answer, QueryLimits, TABLES, query};
 pub use self::rollup::RollupReport;
-pub use self::rollup::schemas::{activity as activity_schema, coverage as coverage_schema, sightings as sightings_schema};
+pub use self::rollup::schemas::{
+    activity as activity_schema, coverage as coverage_schema, sightings as sightings_schema,
+};
 pub use self::session::SessionUse;
 
 use self::append::pause;
@@ -151,8 +153,8 @@ impl Store {
         if !rejects.is_empty() {
             let rows = quarantine::rows(&rejects, at);
             drop(rejects);
-            let done =
-                append::append(&inner.quarantine, quarantine::KEYS, plain_properties(), vec![rows], inner.cores).await?;
+            let done = append::append(&inner.quarantine, quarantine::KEYS, plain_properties(), vec![rows], inner.cores)
+                .await?;
             (appended.quarantined, appended.known_rejects) = (done.written, done.duplicates);
         }
         let done = append::append(&inner.events, EVENT_KEYS, event_properties(), events, inner.cores).await?;

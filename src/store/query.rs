@@ -12,6 +12,8 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as Sql;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -143,14 +145,37 @@ async fn plan(ctx: &SessionContext, sql: &str) -> Result<LogicalPlan, StoreError
         let size = sql.len();
         return Err(StoreError::Query(format!("the query has {size} bytes, more than {SQL_BYTES}: shorten it")));
     }
-    let plan = ctx.state().create_logical_plan(sql).await.map_err(|e| refusal(&e))?;
+    let state = ctx.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).map_err(|e| refusal(&e))?;
+    if !only_reads(&statement) {
+        let verb = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
+        return Err(StoreError::Query(format!("{verb} is refused: queries only read; write a SELECT")));
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(|e| refusal(&e))?;
+    // The same again on the plan, where nothing can hide behind syntax.
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    reading.verify_plan(&plan).map_err(|e| {
-        StoreError::Query(format!("{}: queries only read; write a SELECT", root_message(&e)))
-    })?;
+    reading.verify_plan(&plan).map_err(|e| refusal(&e))?;
     plan.apply_with_subqueries(|node| check_node(node).map(|()| TreeNodeRecursion::Continue))
         .map_err(|e| refusal(&e))?;
     Ok(plan)
+}
+
+/// The statements that may be asked; what is not listed is refused.
+fn only_reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Explain(explain) => only_reads(&explain.statement),
+        Statement::Statement(sql) => matches!(
+            **sql,
+            Sql::Query(_)
+                | Sql::ExplainTable { .. }
+                | Sql::ShowTables { .. }
+                | Sql::ShowColumns { .. }
+                | Sql::ShowFunctions { .. }
+                | Sql::ShowVariable { .. }
+        ),
+        _ => false,
+    }
 }
 
 /// Refuses a node that reads something else than the store's tables.

@@ -14,7 +14,12 @@ use super::file::group_range;
 use super::table::{DataFile, Range, overlap};
 
 /// Takes out of `wanted` every identity that `files` hold within `range`.
-pub(super) fn remove_known(keys: Keys, files: &[DataFile], range: Range, wanted: &mut Wanted) -> Result<(), StoreError> {
+pub(super) fn remove_known(
+    keys: Keys,
+    files: &[DataFile],
+    range: Range,
+    wanted: &mut Wanted,
+) -> Result<(), StoreError> {
     for file in files {
         if wanted.is_empty() {
             break;

@@ -45,10 +45,8 @@ pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, Sto
         .with_disk_manager_builder(DiskManagerBuilder::default().with_max_temp_directory_size(SPILL))
         .build_arc()
         .map_err(|e| refusal(&e))?;
-    let mut config = SessionConfig::new()
-        .with_target_partitions(cores.max(1))
-        .with_batch_size(8192)
-        .with_information_schema(true);
+    let mut config =
+        SessionConfig::new().with_target_partitions(cores.max(1)).with_batch_size(8192).with_information_schema(true);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     // Delta's scan exposes dictionaries to joins' filters, which DataFusion's list filters do not bear.

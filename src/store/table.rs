@@ -56,7 +56,7 @@ impl Table {
     pub(super) async fn open(store: &Path, spec: Spec) -> Result<Table, StoreError> {
         let dir = store.join(spec.name);
         let failed = |e: DeltaTableError| StoreError::at("open the table", &dir, e);
-        if !dir.join("_delta_log").is_dir() {
+        if !has_commits(&dir) {
             create(&dir, &spec).await?;
         }
         let url = url::Url::from_directory_path(&dir)
@@ -150,6 +150,12 @@ fn is_overtaken(error: &DeltaTableError) -> bool {
                     | TransactionError::VersionAlreadyExists(_)
             }
     )
+}
+
+/// A creator may have been killed before the first commit.
+fn has_commits(dir: &Path) -> bool {
+    let log = std::fs::read_dir(dir.join("_delta_log")).into_iter().flatten().flatten();
+    log.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "json" || e == "parquet"))
 }
 
 async fn create(dir: &Path, spec: &Spec) -> Result<(), StoreError> {

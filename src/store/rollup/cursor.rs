@@ -271,8 +271,7 @@ impl<'a> Cursor<'a> {
 /// True where one of `days` lies in a range of times.
 fn any_day(days: &[i64], range: Range) -> bool {
     let from = range.0.div_euclid(DAY);
-    days.get(days.partition_point(|d| *d < from))
-        .is_some_and(|day| overlap((day * DAY, day * DAY + DAY - 1), range))
+    days.get(days.partition_point(|d| *d < from)).is_some_and(|day| overlap((day * DAY, day * DAY + DAY - 1), range))
 }
 
 /// The footer, with text columns to be read as dictionaries: a dictionary's texts are looked up once, not once a row.

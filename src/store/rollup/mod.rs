@@ -165,7 +165,10 @@ async fn compute(
         let results: Vec<Result<Vec<DayFiles>, StoreError>> = std::thread::scope(|scope| {
             let work = |days| pass::roll_up(&files, days, &dirs);
             let threads: Vec<_> = days.chunks(share).map(|days| scope.spawn(move || work(days))).collect();
-            threads.into_iter().map(|t| t.join().unwrap_or(Err(StoreError::Worker { action: "compute roll-ups" }))).collect()
+            threads
+                .into_iter()
+                .map(|t| t.join().unwrap_or(Err(StoreError::Worker { action: "compute roll-ups" })))
+                .collect()
         });
         Ok(results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     })

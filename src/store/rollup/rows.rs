@@ -21,7 +21,8 @@ pub(super) struct DayFiles {
 /// Writes a day's rows. The name begins with the date, by which a later refresh finds what to replace.
 pub(super) fn write_day(day: i64, rows: Day, texts: &Texts, dirs: &[PathBuf; 3]) -> Result<DayFiles, StoreError> {
     let ranks = texts.ranks();
-    let batches = [activity(&rows, texts, &ranks), sightings(day, &rows, texts, &ranks), coverage(&rows, texts, &ranks)];
+    let batches =
+        [activity(&rows, texts, &ranks), sightings(day, &rows, texts, &ranks), coverage(&rows, texts, &ranks)];
     drop(rows);
     let mut files = [None, None, None];
     for (at, batch) in batches.into_iter().enumerate() {

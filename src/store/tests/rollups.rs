@@ -8,31 +8,30 @@ use super::*;
 const ACTIVITY: &str = "
     WITH calls AS (
       SELECT date_trunc('hour', time) AS hour, date_bin(INTERVAL '10 minutes', time) AS minutes,
-             date_bin(INTERVAL '10 seconds', time) AS seconds, * FROM events),
-    minutes AS (
-      SELECT hour, vault_name, principal_id, operation_name, outcome, minutes, count(*) AS n FROM calls GROUP BY ALL),
-    seconds AS (
-      SELECT hour, vault_name, principal_id, operation_name, outcome, seconds, count(*) AS n FROM calls GROUP BY ALL)
-    SELECT c.hour, c.vault_name, c.principal_id, c.principal_type, c.principal_name, c.operation_name,
-           c.operation_class, c.outcome, count(*) AS calls,
-           count(DISTINCT object_type || '/' || object_name) AS distinct_objects,
-           (SELECT max(n) FROM minutes m WHERE m.hour = c.hour AND m.vault_name IS NOT DISTINCT FROM c.vault_name
-             AND m.principal_id IS NOT DISTINCT FROM c.principal_id AND m.operation_name = c.operation_name
-             AND m.outcome = c.outcome) AS peak_10min,
-           (SELECT max(n) FROM seconds s WHERE s.hour = c.hour AND s.vault_name IS NOT DISTINCT FROM c.vault_name
-             AND s.principal_id IS NOT DISTINCT FROM c.principal_id AND s.operation_name = c.operation_name
-             AND s.outcome = c.outcome) AS peak_10s,
-           sum(duration_ms) AS duration_sum_ms, max(duration_ms) AS duration_max_ms,
-           min(time) AS first_time, max(time) AS last_time
-    FROM calls c GROUP BY 1, 2, 3, 4, 5, 6, 7, 8";
+             date_bin(INTERVAL '10 seconds', time) AS seconds,
+             concat_ws('|', coalesce(vault_name, '-'), coalesce(principal_id, '-'), operation_name, outcome) AS key, *
+      FROM events),
+    minutes AS (SELECT hour AS h, key AS k, max(n) AS peak_10min
+                FROM (SELECT hour, key, minutes, count(*) AS n FROM calls GROUP BY 1, 2, 3) GROUP BY 1, 2),
+    seconds AS (SELECT hour AS h, key AS k, max(n) AS peak_10s
+                FROM (SELECT hour, key, seconds, count(*) AS n FROM calls GROUP BY 1, 2, 3) GROUP BY 1, 2),
+    whole AS (
+      SELECT hour, vault_name, principal_id, principal_type, principal_name, operation_name, operation_class, outcome,
+             key, count(*) AS calls, count(DISTINCT object_type || '/' || object_name) AS distinct_objects,
+             sum(duration_ms) AS duration_sum_ms, max(duration_ms) AS duration_max_ms,
+             min(time) AS first_time, max(time) AS last_time
+      FROM calls GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    SELECT hour, vault_name, principal_id, principal_type, principal_name, operation_name, operation_class, outcome,
+           calls, distinct_objects, peak_10min, peak_10s, duration_sum_ms, duration_max_ms, first_time, last_time
+    FROM whole JOIN minutes m ON m.h = hour AND m.k = key JOIN seconds s ON s.h = hour AND s.k = key";
 
 const SIGHTINGS: &str = "
     WITH seen AS (
-      SELECT *, 'object' AS kind,
+      SELECT time, principal_id, outcome, vault_name, 'object' AS kind,
              coalesce(vault_name, '') || '/' || coalesce(object_type, '') || '/' || object_name AS value FROM events
-      UNION ALL SELECT *, 'address', caller_ip FROM events
-      UNION ALL SELECT *, 'client', client_product FROM events
-      UNION ALL SELECT *, 'vault', vault_name FROM events)
+      UNION ALL SELECT time, principal_id, outcome, vault_name, 'address', caller_ip FROM events
+      UNION ALL SELECT time, principal_id, outcome, vault_name, 'client', client_product FROM events
+      UNION ALL SELECT time, principal_id, outcome, vault_name, 'vault', vault_name AS value FROM events)
     SELECT date_trunc('day', time) AS day, principal_id, kind, value, vault_name, count(*) AS calls,
            count(*) FILTER (WHERE outcome = 'success') AS successes, min(time) AS first_time, max(time) AS last_time
     FROM seen WHERE value IS NOT NULL GROUP BY 1, 2, 3, 4, 5";
@@ -44,14 +43,13 @@ const COVERAGE: &str = "
 
 /// Fails where a roll-up differs from its definition over all events.
 async fn check(store: &Store, what: &str) {
-    for (table, definition) in [("activity", ACTIVITY), ("sightings", SIGHTINGS), ("coverage", COVERAGE)] {
-        let order = "1, 2, 3, 4, 5, 6";
-        let found = rows(store, &format!("SELECT * FROM {table} ORDER BY {order}, last_time, calls_or_records")
-            .replace("calls_or_records", if table == "coverage" { "records" } else { "calls" })
-            .replace("last_time, calls", if table == "activity" { "outcome, calls" } else { "last_time, calls" })).await;
-        let expected = rows(store, &format!("SELECT * FROM ({definition}) ORDER BY {order}, last_time, calls_or_records")
-            .replace("calls_or_records", if table == "coverage" { "records" } else { "calls" })
-            .replace("last_time, calls", if table == "activity" { "outcome, calls" } else { "last_time, calls" })).await;
+    for (table, definition, key) in [
+        ("activity", ACTIVITY, "hour, vault_name, principal_id, operation_name, outcome"),
+        ("sightings", SIGHTINGS, "day, principal_id, kind, value, vault_name"),
+        ("coverage", COVERAGE, "hour, vault_name, category"),
+    ] {
+        let found = rows(store, &format!("SELECT * FROM {table} ORDER BY {key}")).await;
+        let expected = rows(store, &format!("SELECT * FROM ({definition}) ORDER BY {key}")).await;
         let (found, expected) = (pretty_format_batches(&found).unwrap(), pretty_format_batches(&expected).unwrap());
         assert_eq!(found.to_string(), expected.to_string(), "{what}: {table}");
     }
@@ -67,18 +65,19 @@ fn random_event(random: &mut Seeded, id: u64) -> Event {
     let outcome = pick(&[Some("success"), Some("denied")]).unwrap();
     // Bursts across edges of hours, days and ten seconds.
     let day = random.below(4) as i64 * DAY;
-    let time = START + day + random.below(3) as i64 * 11 * HOUR + random.below(40 * 60) as i64 * SECOND + 1_800 * SECOND;
+    let time =
+        START + day + random.below(3) as i64 * 11 * HOUR + random.below(40 * 60) as i64 * SECOND + 1_800 * SECOND;
     let duration = (random.below(3) > 0).then(|| random.below(100) as i64);
     Event { id, time, vault, caller, operation, outcome, object, address, duration }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollups_equal_their_definition_whatever_the_order() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let mut random = Seeded(seed);
         let (_dir, store) = fresh().await;
         let events: Vec<Event> = (0..300).map(|id| random_event(&mut random, id)).collect();
-        for call in 0..6 {
+        for call in 0..5 {
             let from = random.below(250) as usize;
             let till = from + 1 + random.below(49) as usize;
             store.append(vec![batch(&events[from..till])], vec![], 0).await.unwrap();
@@ -151,11 +150,13 @@ async fn refreshes_at_once_agree() {
 async fn many_overlapping_files_are_read_in_turns() {
     let (_dir, store) = fresh().await;
     // More files over the same hours than are held open at once.
-    for file in 0..105u64 {
-        let events: Vec<Event> = (0..3).map(|n| Event { time: START + n * HOUR + file as i64 * SECOND, ..event(file * 3 + n as u64) }).collect();
+    for file in 0..9u64 {
+        let at =
+            |n: u64| Event { time: START + (n * HOUR as u64 + file * SECOND as u64) as i64, ..event(file * 3 + n) };
+        let events: Vec<Event> = (0..3).map(at).collect();
         store.append(vec![batch(&events)], vec![], 0).await.unwrap();
     }
     store.refresh_rollups().await.unwrap();
     check(&store, "many files").await;
-    assert_eq!(number(&store, "SELECT sum(calls) FROM activity").await, 315);
+    assert_eq!(number(&store, "SELECT sum(calls) FROM activity").await, 27);
 }

@@ -48,7 +48,9 @@ async fn reading_is_allowed_and_nothing_else() {
         ("EXPLAIN INSERT INTO events SELECT * FROM events".to_owned(), "queries only read"),
         ("DELETE FROM events".to_owned(), "queries only read"),
         ("UPDATE alerts SET state = 'closed'".to_owned(), "queries only read"),
-        ("TRUNCATE TABLE events".to_owned(), ""),
+        ("TRUNCATE TABLE events".to_owned(), "TRUNCATE is refused: queries only read"),
+        ("SHOW CREATE TABLE events".to_owned(), "queries only read"),
+        ("RESET datafusion.execution.batch_size".to_owned(), "queries only read"),
         ("SET datafusion.execution.batch_size = 1".to_owned(), "queries only read"),
         ("PREPARE p AS SELECT 1".to_owned(), "queries only read"),
         ("BEGIN".to_owned(), "queries only read"),
@@ -133,7 +135,8 @@ async fn bounds_of_time_are_exact_and_leave_files_unread() {
     let last = "SELECT arrow_cast(max(time), 'Int64') FROM events";
     assert_eq!(number(&store, last).await, START + 3 * DAY + 4_000);
     assert_eq!(number(&store, "SELECT arrow_cast(min(time), 'Int64') FROM events").await, START);
-    let day = "FROM events WHERE time >= TIMESTAMP '2025-11-02T00:00:00Z' AND time <= TIMESTAMP '2025-11-02T00:00:00.004Z'";
+    let day =
+        "FROM events WHERE time >= TIMESTAMP '2025-11-02T00:00:00Z' AND time <= TIMESTAMP '2025-11-02T00:00:00.004Z'";
     assert_eq!(number(&store, &format!("SELECT count(*) {day}")).await, 5);
     let plan = rows(&store, &format!("EXPLAIN ANALYZE SELECT vault_name {day}")).await;
     let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
@@ -146,7 +149,10 @@ async fn exported_alerts_are_replaced() {
     store.write_alerts(alerts_batch(&[])).await.unwrap();
     store.write_alerts(alerts_batch(&[alert("x"), alert("y")])).await.unwrap();
     store.write_alerts(alerts_batch(&[alert("y"), alert("z")])).await.unwrap();
-    assert_eq!(number(&store, "SELECT count(*) FROM alerts WHERE alert_id IN ('y', 'z') AND severity = 'high'").await, 2);
+    assert_eq!(
+        number(&store, "SELECT count(*) FROM alerts WHERE alert_id IN ('y', 'z') AND severity = 'high'").await,
+        2
+    );
     assert_eq!(number(&store, "SELECT count(*) FROM alerts").await, 2);
     store.write_alerts(alerts_batch(&[])).await.unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM alerts").await, 0);
