@@ -30,6 +30,14 @@ pub enum StoreError {
         /// The path.
         dir: PathBuf,
     },
+    /// A path that the Delta library would read as another one.
+    #[error("'{}' has '{escape}' in its path, which stands for another character in tables' addresses: rename the directory", dir.display())]
+    Escape {
+        /// The directory.
+        dir: PathBuf,
+        /// The offending piece.
+        escape: String,
+    },
     /// Written by a kvaudit of another format.
     #[error(
         "the store at '{}' has format {found} and this kvaudit reads format {supported}: \

@@ -43,6 +43,9 @@ pub(super) fn establish(dir: &Path, access: Access) -> Result<Identity, StoreErr
     if access == Access::Existing {
         return Err(StoreError::Missing { dir: dir.to_path_buf() });
     }
+    if let Some(escape) = escape_in(dir) {
+        return Err(StoreError::Escape { dir: dir.to_path_buf(), escape });
+    }
     fs::create_dir_all(dir).map_err(|e| StoreError::at("create the directory", dir, e))?;
     if !is_vacant(dir)? {
         // Another creator may have finished between the two looks.
@@ -50,6 +53,15 @@ pub(super) fn establish(dir: &Path, access: Access) -> Result<Identity, StoreErr
     }
     write_exclusively(dir, &path)?;
     read(dir, &path)?.ok_or_else(|| StoreError::Missing { dir: dir.to_path_buf() })
+}
+
+/// A piece of a path such as `%20`: Delta decodes addresses once too often, and would look elsewhere.
+fn escape_in(dir: &Path) -> Option<String> {
+    let absolute = std::path::absolute(dir).ok()?;
+    let text = absolute.to_string_lossy();
+    let at = text.match_indices('%').map(|(at, _)| &text[at..]);
+    let mut pieces = at.filter_map(|rest| rest.get(..3));
+    pieces.find(|piece| piece[1..].bytes().all(|b| b.is_ascii_hexdigit())).map(str::to_owned)
 }
 
 fn read(dir: &Path, path: &Path) -> Result<Option<Identity>, StoreError> {

@@ -49,6 +49,8 @@ pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, Sto
         SessionConfig::new().with_target_partitions(cores.max(1)).with_batch_size(8192).with_information_schema(true);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
+    // Delta's scan puts all files into one group: from this size on they are split over the cores.
+    options.optimizer.repartition_file_min_size = 512 << 10;
     // Delta's scan exposes dictionaries to joins' filters, which DataFusion's list filters do not bear.
     options.optimizer.hash_join_inlist_pushdown_max_size = 0;
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = 0;

@@ -7,13 +7,11 @@ use std::time::UNIX_EPOCH;
 
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
-use deltalake::DeltaTable;
-use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
 use deltalake::kernel::{Action, Add, LogicalFileView, Remove, StructField, StructType, Transaction, Version};
-use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use tokio::sync::Mutex;
@@ -49,19 +47,18 @@ pub(super) enum Outcome {
 }
 
 /// A checkpoint of the log is written at every version that is a multiple of this.
-const CHECKPOINT_EVERY: Version = 50;
+const CHECKPOINT_EVERY: Version = if cfg!(test) { 5 } else { 50 };
 
 impl Table {
     /// Opens the table below `store`, after making it where it is not there yet.
     pub(super) async fn open(store: &Path, spec: Spec) -> Result<Table, StoreError> {
         let dir = store.join(spec.name);
-        let failed = |e: DeltaTableError| StoreError::at("open the table", &dir, e);
-        if !has_commits(&dir) {
-            create(&dir, &spec).await?;
-        }
         let url = url::Url::from_directory_path(&dir)
             .map_err(|()| StoreError::at("open the table", &dir, "its path is no URL"))?;
-        let table = deltalake::open_table(url).await.map_err(failed)?;
+        if !has_commits(&dir) {
+            create(&dir, url.clone(), &spec).await?;
+        }
+        let table = deltalake::open_table(url).await.map_err(|e| StoreError::at("open the table", &dir, e))?;
         Ok(Table { spec, seen: Mutex::new(table), dir })
     }
 
@@ -158,13 +155,14 @@ fn has_commits(dir: &Path) -> bool {
     log.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "json" || e == "parquet"))
 }
 
-async fn create(dir: &Path, spec: &Spec) -> Result<(), StoreError> {
-    std::fs::create_dir_all(dir).map_err(|e| StoreError::at("create the directory", dir, e))?;
-    let schema: StructType =
-        spec.schema.as_ref().try_into_kernel().map_err(|e| StoreError::at("create the table", dir, e))?;
+async fn create(dir: &Path, url: url::Url, spec: &Spec) -> Result<(), StoreError> {
+    let failed = |e: super::error::BoxError| StoreError::at("create the table", dir, e);
+    std::fs::create_dir_all(dir).map_err(|e| failed(e.into()))?;
+    let schema: StructType = spec.schema.as_ref().try_into_kernel().map_err(|e| failed(e.into()))?;
     let columns: Vec<StructField> = schema.fields().cloned().collect();
-    let made = CreateBuilder::new()
-        .with_location(dir.to_string_lossy())
+    let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build).map_err(|e| failed(e.into()))?;
+    let made = table
+        .create()
         .with_table_name(spec.name)
         .with_columns(columns)
         .with_configuration([("delta.dataSkippingNumIndexedCols", Some(spec.indexed.to_string()))])
@@ -175,7 +173,7 @@ async fn create(dir: &Path, spec: &Spec) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         // Another creator was quicker, with the same columns.
         Err(e) if is_overtaken(&e) => Ok(()),
-        Err(e) => Err(StoreError::at("create the table", dir, e)),
+        Err(e) => Err(failed(e.into())),
     }
 }
 

@@ -30,8 +30,10 @@ async fn the_same_again_is_all_duplicates() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_are_dropped_where_they_are_and_only_there() {
     let moved = |id, seconds: i64| Event { time: START + seconds * SECOND, ..event(id) };
+    /// Batches of one call.
+    type Call = Vec<Vec<Event>>;
     // What is appended one call after the other, and how many of each call are new.
-    let cases: [(&str, Vec<Vec<Vec<Event>>>, Vec<u64>); 6] = [
+    let cases: [(&str, Vec<Call>, Vec<u64>); 6] = [
         ("within a batch", vec![vec![vec![event(1), event(2), event(1)]]], vec![2]),
         ("across batches of a call", vec![vec![vec![event(1)], vec![], vec![event(2), event(1)]]], vec![2]),
         ("across calls", vec![vec![vec![event(1), event(2)]], vec![vec![event(2), event(3)]]], vec![2, 1]),
@@ -90,6 +92,9 @@ async fn many_rows_become_files_of_their_own_stretch_of_time() {
     ranges.sort_unstable();
     assert_eq!(ranges.len(), cores.clamp(1, 2));
     assert!(ranges.windows(2).all(|w| w[0].1 <= w[1].0 + 999), "{ranges:?}");
+    let plan = rows(&store, "EXPLAIN SELECT count(*) FROM events WHERE duration_ms = 1").await;
+    let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+    assert!(plan.contains(&format!("file_groups={{{cores} group")), "all cores read: {plan}");
     let again = store.append(vec![batch(&events[60_000..])], vec![], 0).await.unwrap();
     assert_eq!((again.written, again.duplicates), (0, 60_000));
 }
@@ -223,4 +228,21 @@ async fn a_commit_on_an_old_version_stands_back() {
     let transaction = deltalake::kernel::Transaction::new("other", 1);
     let outcome = table.commit(&old, vec![], transaction).await.unwrap();
     assert!(matches!(outcome, super::super::table::Outcome::Overtaken));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_may_have_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let escaped = dir.path().join("a%20b");
+    let error = Store::open(&escaped, Access::Create).await.unwrap_err().to_string();
+    assert!(error.contains("'%20'") && !escaped.exists(), "{error}");
+    let odd = dir.path().join("a b#c%d?é");
+    let store = Store::open(&odd, Access::Create).await.unwrap();
+    for id in 0..6 {
+        store.append(vec![batch(&[event(id), event(id + 1)])], vec![], 0).await.unwrap();
+    }
+    assert_eq!(store.refresh_rollups().await.unwrap().days, 1);
+    let store = Store::open(&odd, Access::Existing).await.unwrap();
+    assert_eq!(stored(&store).await, ids(0..7));
+    assert_eq!(number(&store, "SELECT sum(calls) FROM activity").await, 7);
 }

@@ -141,6 +141,10 @@ async fn bounds_of_time_are_exact_and_leave_files_unread() {
     let plan = rows(&store, &format!("EXPLAIN ANALYZE SELECT vault_name {day}")).await;
     let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
     assert!(plan.contains("count_files_scanned=1"), "{plan}");
+    let filters = "caller_ip = '10.0.0.1' AND correlation_id = 'x' AND time > TIMESTAMP '2025-11-02T00:00:00.001Z'";
+    let plan = rows(&store, &format!("EXPLAIN ANALYZE SELECT count(*) FROM events WHERE {filters}")).await;
+    let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+    assert!(plan.contains("row_groups_pruned_bloom_filter=3 total → 0 matched"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
