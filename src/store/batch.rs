@@ -56,6 +56,7 @@ pub(super) struct Keys {
 
 /// Rows of one append, without repeats among themselves.
 pub(super) struct Incoming {
+    keys: Keys,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     /// Value of the ordering column of every row of the input.
@@ -97,7 +98,7 @@ impl Incoming {
         }
         let duplicates = (rows - kept.len()) as u64;
         kept.sort_by_key(|row| order[*row as usize]);
-        Ok(Incoming { schema: schema.clone(), batches, order, kept, duplicates, wanted })
+        Ok(Incoming { keys, schema: schema.clone(), batches, order, kept, duplicates, wanted })
     }
 
     /// Smallest and largest ordering value of the rows to write; none where no row is left.
@@ -191,7 +192,9 @@ impl Incoming {
             }
         }
         self.write_loose(&mut writing, &mut loose)?;
-        writing.note(DAYS_KEY, self.days(rows));
+        if self.keys.order == "time" {
+            writing.note(DAYS_KEY, self.days(rows));
+        }
         writing.finish()
     }
 
@@ -201,7 +204,7 @@ impl Incoming {
         }
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let gathered = interleave_record_batch(&batches, loose)
-            .map_err(|e| StoreError::Schema { table: "events", reason: e.to_string() })?;
+            .map_err(|e| StoreError::Schema { table: self.keys.table, reason: e.to_string() })?;
         loose.clear();
         writing.write(&gathered)
     }

@@ -36,15 +36,15 @@ pub enum Access {
 
 /// Reads the identity of the store in `dir`, after making it under [`Access::Create`].
 pub(super) fn establish(dir: &Path, access: Access) -> Result<Identity, StoreError> {
+    if let Some(escape) = escape_in(dir) {
+        return Err(StoreError::Escape { dir: dir.to_path_buf(), escape });
+    }
     let path = dir.join(MANIFEST);
     if let Some(identity) = read(dir, &path)? {
         return Ok(identity);
     }
     if access == Access::Existing {
         return Err(StoreError::Missing { dir: dir.to_path_buf() });
-    }
-    if let Some(escape) = escape_in(dir) {
-        return Err(StoreError::Escape { dir: dir.to_path_buf(), escape });
     }
     fs::create_dir_all(dir).map_err(|e| StoreError::at("create the directory", dir, e))?;
     if !is_vacant(dir)? {

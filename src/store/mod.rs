@@ -178,11 +178,12 @@ impl Store {
         let events = &self.inner.events;
         let latest = events.latest().await?;
         let files = table::files(&latest, &events.dir, EVENT_KEYS.order);
-        // Statistics in the log may be off by less than a millisecond; footers are exact.
+        // Statistics in the log may be off by less than a millisecond, or missing; footers are exact.
         let first = files.iter().map(|f| f.range.0).min().unwrap_or(0).saturating_add(999);
         let last = files.iter().map(|f| f.range.1).max().unwrap_or(0).saturating_sub(999);
+        let known = files.iter().all(|f| f.range.0 > i64::MIN);
         blocking("read the span of time", move || {
-            let outermost = files.iter().filter(|f| f.range.0 <= first || f.range.1 >= last);
+            let outermost = files.iter().filter(|f| !known || f.range.0 <= first || f.range.1 >= last);
             let mut span: Option<(i64, i64)> = None;
             for file in outermost {
                 if let Some((from, to)) = footer_range(file, EVENT_KEYS.order)? {

@@ -61,7 +61,9 @@ async fn attempt_refresh(
     let mut bases = Vec::with_capacity(tables.len());
     for table in tables {
         let base = table.latest().await?;
-        let reflected = reflected(table, &base).await?;
+        // Where another program has merged days into one file, no day can be replaced by itself any more.
+        let dated = files(&base, &table.dir, "").iter().all(|file| rows::day_of(&file.name).is_some());
+        let reflected = if dated { reflected(table, &base).await? } else { None };
         bases.push((table, base, reflected));
     }
     let source = events.latest().await?;
@@ -73,11 +75,14 @@ async fn attempt_refresh(
     let days = touched_days(events, &source, oldest).await?;
     let files = files(&source, &events.dir, "time");
     let computed = compute(tables, files, days.clone(), cores).await?;
-    for (table, base, _) in &bases {
-        let at = tables.iter().position(|t| Arc::ptr_eq(t, table)).expect("bases are made of tables");
+    for (at, table) in tables.iter().enumerate() {
         let written: Vec<&Written> = computed.iter().filter_map(|day| day.files[at].as_ref()).collect();
+        let Some((_, base, _)) = bases.iter().find(|(behind, ..)| Arc::ptr_eq(behind, table)) else {
+            // It was up to date already.
+            discard(&table.dir, written);
+            continue;
+        };
         if !replace(table, base, &days, &written, version).await? {
-            // Only this table's files are surely of no commit.
             discard(&table.dir, written);
             return Ok(None);
         }
@@ -183,7 +188,7 @@ async fn replace(
     written: &[&Written],
     version: Version,
 ) -> Result<bool, StoreError> {
-    let mut actions = removals(base, |name| rows::day_of(name).is_some_and(|day| days.binary_search(&day).is_ok()));
+    let mut actions = removals(base, |name| rows::day_of(name).is_none_or(|day| days.binary_search(&day).is_ok()));
     for file in written {
         actions.push(table.add(file)?);
     }

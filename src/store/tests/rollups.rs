@@ -2,7 +2,8 @@
 
 use arrow::util::pretty::pretty_format_batches;
 
-use super::super::table::{Outcome, removals};
+use super::super::file::Written;
+use super::super::table::{Outcome, files, footer, removals};
 use super::*;
 
 const ACTIVITY: &str = "
@@ -159,4 +160,23 @@ async fn many_overlapping_files_are_read_in_turns() {
     store.refresh_rollups().await.unwrap();
     check(&store, "many files").await;
     assert_eq!(number(&store, "SELECT sum(calls) FROM activity").await, 27);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollups_that_another_program_has_merged_are_rebuilt() {
+    let (dir, store) = fresh().await;
+    let at = |id: u64| Event { time: START + id as i64 * DAY, ..event(id) };
+    store.append(vec![batch(&[at(0), at(1)])], vec![], 0).await.unwrap();
+    store.refresh_rollups().await.unwrap();
+    let table = &store.inner.rollups[0];
+    let base = table.latest().await.unwrap();
+    let old = files(&base, &table.dir, "hour").remove(0);
+    std::fs::copy(&old.path, dir.path().join("activity/merged.parquet")).unwrap();
+    let metadata = footer(&old.path).unwrap().as_ref().clone();
+    let mut actions = removals(&base, |name| name == old.name);
+    actions.push(table.add(&Written { name: "merged.parquet".to_owned(), metadata }).unwrap());
+    table.commit(&base, actions, deltalake::kernel::Transaction::new("other", 1)).await.unwrap();
+    store.append(vec![batch(&[at(2)])], vec![], 0).await.unwrap();
+    assert_eq!(store.refresh_rollups().await.unwrap().days, 3);
+    check(&store, "after the merge").await;
 }
