@@ -332,5 +332,4 @@ fn column_names(raw: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

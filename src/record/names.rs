@@ -157,6 +157,9 @@ pub(super) fn flatten(key: &str, path: &mut String) {
             path.push('_');
         }
     }
+    if path.len() > start && path.ends_with('_') {
+        path.pop();
+    }
 }
 
 static CLAIMS: LazyLock<HashMap<&'static str, Slot>> = LazyLock::new(|| CLAIM_NAMES.iter().copied().collect());

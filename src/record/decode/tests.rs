@@ -232,6 +232,7 @@ fn keys_and_notifications() {
     let key = changed(&[
         ("operationName", json!("KeyCreate")),
         ("properties/algorithm", json!("RS256")),
+        ("properties/secretProperties", Value::Null),
         ("properties/keyProperties", json!({"type": "RSA", "size": 4096, "operations": ["wrapKey", "sign"], "attributes": {"enabled": false, "exp": "1790812800"}})),
     ]);
     let columns = [
