@@ -119,12 +119,42 @@ mod tests {
         const SUB: &str = "/subscriptions/s/resourcegroups/g";
         for (operation, resource, scope, yes) in [
             ("microsoft.keyvault/vaults/delete", "", None, true),
-            ("microsoft.insights/diagnosticsettings/delete", "/providers/microsoft.keyvault/vaults/v/providers/microsoft.insights/diagnosticsettings/l", None, true),
-            ("microsoft.insights/diagnosticsettings/delete", "/providers/microsoft.storage/storageaccounts/a/providers/microsoft.insights/diagnosticsettings/l", None, false),
-            ("microsoft.insights/diagnosticsettings/write", "/providers/microsoft.insights/diagnosticsettings/l", None, true),
-            ("microsoft.authorization/roleassignments/write", "/providers/microsoft.authorization/roleassignments/r", None, true),
-            ("microsoft.authorization/roleassignments/write", "/providers/microsoft.sql/servers/x/providers/microsoft.authorization/roleassignments/r", None, false),
-            ("microsoft.authorization/roleassignments/write", "", Some("/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v"), true),
+            (
+                "microsoft.insights/diagnosticsettings/delete",
+                "/providers/microsoft.keyvault/vaults/v/providers/microsoft.insights/diagnosticsettings/l",
+                None,
+                true,
+            ),
+            (
+                "microsoft.insights/diagnosticsettings/delete",
+                "/providers/microsoft.storage/storageaccounts/a/providers/microsoft.insights/diagnosticsettings/l",
+                None,
+                false,
+            ),
+            (
+                "microsoft.insights/diagnosticsettings/write",
+                "/providers/microsoft.insights/diagnosticsettings/l",
+                None,
+                true,
+            ),
+            (
+                "microsoft.authorization/roleassignments/write",
+                "/providers/microsoft.authorization/roleassignments/r",
+                None,
+                true,
+            ),
+            (
+                "microsoft.authorization/roleassignments/write",
+                "/providers/microsoft.sql/servers/x/providers/microsoft.authorization/roleassignments/r",
+                None,
+                false,
+            ),
+            (
+                "microsoft.authorization/roleassignments/write",
+                "",
+                Some("/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v"),
+                true,
+            ),
             ("microsoft.storage/storageaccounts/delete", "", None, false),
         ] {
             let resource = if resource.is_empty() { String::new() } else { format!("{SUB}{resource}") };

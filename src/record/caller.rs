@@ -65,10 +65,11 @@ pub(super) fn lower(text: &str) -> Cow<'_, str> {
 }
 
 fn is_guid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(at, b)| match at {
-        8 | 13 | 18 | 23 => b == b'-',
-        _ => b.is_ascii_alphanumeric(),
-    })
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_alphanumeric(),
+        })
 }
 
 #[cfg(test)]
@@ -94,7 +95,12 @@ mod tests {
         const UPN: Slot = Slot::Ranked(R::User, 0);
         let site = "/subscriptions/s/resourcegroups/g/providers/Microsoft.Web/sites/app-pay-1";
         for (claims, id, kind, name) in [
-            (vec![(OID, "AB-1"), (APP, "c"), (IDTYP, "app"), (MIRID, site)], Some("ab-1"), "managed_identity", Some("app-pay-1")),
+            (
+                vec![(OID, "AB-1"), (APP, "c"), (IDTYP, "app"), (MIRID, site)],
+                Some("ab-1"),
+                "managed_identity",
+                Some("app-pay-1"),
+            ),
             (vec![(OID, "o"), (APP, "a")], Some("o"), "application", None),
             (vec![(APP, "A")], Some("a"), "application", None),
             (vec![(OID, "o"), (UPN, "eve@x")], Some("o"), "user", Some("eve@x")),
@@ -103,7 +109,12 @@ mod tests {
             (vec![(OID, "o"), (IDTYP, "app")], Some("o"), "application", None),
             (vec![(Slot::Ranked(R::User, 2), "live.com#eve@x")], None, "user", Some("live.com#eve@x")),
             (vec![(Slot::Note(T::Caller), "eve@x")], None, "user", Some("eve@x")),
-            (vec![(Slot::Note(T::Caller), "D9DA5048-2737-4770-bd64-XXXXXXXXXXXX")], Some("d9da5048-2737-4770-bd64-xxxxxxxxxxxx"), "application", None),
+            (
+                vec![(Slot::Note(T::Caller), "D9DA5048-2737-4770-bd64-XXXXXXXXXXXX")],
+                Some("d9da5048-2737-4770-bd64-xxxxxxxxxxxx"),
+                "application",
+                None,
+            ),
             (vec![], None, "anonymous", None),
         ] {
             let f = fields(&claims);

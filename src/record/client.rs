@@ -16,7 +16,8 @@ pub(super) fn product(agent: &str) -> Option<&str> {
         return Some("Terraform");
     }
     // Runtimes that name themselves first and the library later.
-    for (runtime, library) in [("FxVersion", "Microsoft.Azure.KeyVault"), ("Go/", "go-autorest"), ("Python/", "azure-")] {
+    for (runtime, library) in [("FxVersion", "Microsoft.Azure.KeyVault"), ("Go/", "go-autorest"), ("Python/", "azure-")]
+    {
         if agent.starts_with(runtime) {
             if let Some(at) = find(bytes, library.as_bytes()) {
                 return first_token(&agent[at..]);
@@ -38,7 +39,10 @@ mod tests {
     #[test]
     fn products() {
         for (agent, name) in [
-            ("azsdk-net-Security.KeyVault.Secrets/4.5.0 (.NET 8.0.1; Linux)", Some("azsdk-net-Security.KeyVault.Secrets")),
+            (
+                "azsdk-net-Security.KeyVault.Secrets/4.5.0 (.NET 8.0.1; Linux)",
+                Some("azsdk-net-Security.KeyVault.Secrets"),
+            ),
             ("azsdk-go-azsecrets/v1.1.0 (go1.22.4; linux)", Some("azsdk-go-azsecrets")),
             ("AZURECLI/2.61.0 (DEB) azsdk-python-core/1.30.2 Python/3.11.8", Some("AZURECLI")),
             ("AzurePowershell/Az.KeyVault/5.3.0 PSVersion/v7.4.2", Some("AzurePowershell")),
@@ -50,10 +54,19 @@ mod tests {
                 Some("secrets-store-csi-driver-provider-azure"),
             ),
             ("Go/go1.21.9 (amd64-linux) go-autorest/v14.2.1 keyvault/7.1", Some("go-autorest")),
-            ("HashiCorp Terraform/1.8.5 (+https://www.terraform.io) terraform-provider-azurerm/3.107.0", Some("Terraform")),
-            ("FxVersion/8.0.524 OSName/Linux Microsoft.Azure.KeyVault.KeyVaultClient/3.0.5.0", Some("Microsoft.Azure.KeyVault.KeyVaultClient")),
+            (
+                "HashiCorp Terraform/1.8.5 (+https://www.terraform.io) terraform-provider-azurerm/3.107.0",
+                Some("Terraform"),
+            ),
+            (
+                "FxVersion/8.0.524 OSName/Linux Microsoft.Azure.KeyVault.KeyVaultClient/3.0.5.0",
+                Some("Microsoft.Azure.KeyVault.KeyVaultClient"),
+            ),
             ("azure-resource-manager/2.0", Some("azure-resource-manager")),
-            ("Microsoft.Data.SqlClient AzureKeyVaultProvider azsdk-net-Security.KeyVault.Keys/4.4.0", Some("Microsoft.Data.SqlClient")),
+            (
+                "Microsoft.Data.SqlClient AzureKeyVaultProvider azsdk-net-Security.KeyVault.Keys/4.4.0",
+                Some("Microsoft.Data.SqlClient"),
+            ),
             ("  ", None),
             ("(unknown)", None),
         ] {

@@ -142,7 +142,8 @@ impl Decoder {
         match export::row_object(columns, &mut Scan::new(text), &mut object) {
             Ok(true) => self.rewritten(&object, text, offset),
             Ok(false) => {
-                let reason = format!("the row has more values than the table's {} columns: export it again", columns.len());
+                let reason =
+                    format!("the row has more values than the table's {} columns: export it again", columns.len());
                 self.reject(text.as_bytes(), offset, reason);
             }
             Err(fault) => self.reject(text.as_bytes(), offset, fault.to_string()),
@@ -179,7 +180,11 @@ impl Decoder {
             b'[' => self.array(scan, offset, depth),
             _ => {
                 let (at, raw) = (scan.at(), scan.skip()?);
-                self.reject(raw.as_bytes(), offset + at as u64, "a JSON value but no JSON object: not a log record".into());
+                self.reject(
+                    raw.as_bytes(),
+                    offset + at as u64,
+                    "a JSON value but no JSON object: not a log record".into(),
+                );
                 Ok(())
             }
         }
@@ -316,7 +321,9 @@ fn bad_time(text: Option<&str>, readable: bool) -> String {
     let quoted: String = text.unwrap_or_default().chars().take(QUOTED).collect();
     match (text, readable) {
         (None, _) => "no time: a record needs one in `time` or `TimeGenerated`".into(),
-        (_, true) => format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it"),
+        (_, true) => {
+            format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it")
+        }
         (_, false) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
     }
 }

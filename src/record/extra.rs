@@ -74,7 +74,11 @@ impl Extra {
 
     fn key(&mut self, key: &str) {
         self.text.push('"');
-        if key.bytes().any(|b| b < 0x20) { escape_controls(key, &mut self.text) } else { self.text.push_str(key) }
+        if key.bytes().any(|b| b < 0x20) {
+            escape_controls(key, &mut self.text)
+        } else {
+            self.text.push_str(key)
+        }
         self.text.push_str("\":");
     }
 
@@ -149,8 +153,23 @@ pub(super) fn quote(text: &str, out: &mut String) {
 
 /// Fields that Log Analytics adds to a row, and spellings of the time: no part of what a record is.
 const ADDED: &[&str] = &[
-    "time", "TimeGenerated", "eventTimestamp", "submissionTimestamp", "TenantId", "Type", "SourceSystem", "MG", "TableName",
-    "_BilledSize", "_IsBillable", "_ItemId", "_ResourceId", "_SubscriptionId", "Resource", "ResourceType", "ResourceProvider",
+    "time",
+    "TimeGenerated",
+    "eventTimestamp",
+    "submissionTimestamp",
+    "TenantId",
+    "Type",
+    "SourceSystem",
+    "MG",
+    "TableName",
+    "_BilledSize",
+    "_IsBillable",
+    "_ItemId",
+    "_ResourceId",
+    "_SubscriptionId",
+    "Resource",
+    "ResourceType",
+    "ResourceProvider",
 ];
 
 /// The same object with sorted keys, no white space and plain escapes, without what an export adds: for the identity

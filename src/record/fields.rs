@@ -370,7 +370,9 @@ mod tests {
     #[test]
     fn numbers_and_texts_stand_for_each_other() {
         let mut f = Fields::default();
-        for (value, status) in [(text("403"), 403), (Value::Num("404"), 404), (Value::Num("200.0"), 200), (text(" 401 "), 401)] {
+        for (value, status) in
+            [(text("403"), 403), (Value::Num("404"), 404), (Value::Num("200.0"), 200), (text(" 401 "), 401)]
+        {
             assert_eq!(f.set(Slot::Number(N::Status), "k", "", value), Taken::Yes);
             assert_eq!(f.number(N::Status), Some(status));
         }

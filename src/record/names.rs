@@ -112,12 +112,22 @@ pub(super) fn cold(place: Place, path: &str) -> Slot {
 
 /// Whether only the record itself can say it: a `resourceId` within `properties` is something else.
 fn of_the_record(slot: Slot) -> bool {
-    use T::{Category, CategoryValue, Correlation, Group, Operation, OperationValue, Resource, ResourceAlt, Subscription};
+    use T::{
+        Category, CategoryValue, Correlation, Group, Operation, OperationValue, Resource, ResourceAlt, Subscription,
+    };
     match slot {
         Slot::Time | Slot::Identity | Slot::Properties | Slot::Metric => true,
         Slot::Text(field) => matches!(
             field,
-            Category | CategoryValue | Correlation | Group | Operation | OperationValue | Resource | ResourceAlt | Subscription
+            Category
+                | CategoryValue
+                | Correlation
+                | Group
+                | Operation
+                | OperationValue
+                | Resource
+                | ResourceAlt
+                | Subscription
         ),
         _ => false,
     }

@@ -69,9 +69,30 @@ fn is_collection(kind: &str, name: &str) -> bool {
 /// What a request's path may have in place of a version.
 fn is_verb(part: &str) -> bool {
     const VERBS: &[&str] = &[
-        "versions", "backup", "recover", "restore", "policy", "pending", "rotate", "rotationpolicy", "sign", "verify",
-        "encrypt", "decrypt", "wrap", "wrapkey", "unwrap", "unwrapkey", "release", "import", "create", "merge",
-        "completed", "attestation", "issuers", "contacts",
+        "versions",
+        "backup",
+        "recover",
+        "restore",
+        "policy",
+        "pending",
+        "rotate",
+        "rotationpolicy",
+        "sign",
+        "verify",
+        "encrypt",
+        "decrypt",
+        "wrap",
+        "wrapkey",
+        "unwrap",
+        "unwrapkey",
+        "release",
+        "import",
+        "create",
+        "merge",
+        "completed",
+        "attestation",
+        "issuers",
+        "contacts",
     ];
     // Versions are 32 hexadecimal digits; no verb is that long.
     part.len() < 16 && VERBS.iter().any(|verb| part.eq_ignore_ascii_case(verb))
@@ -130,7 +151,13 @@ mod tests {
     fn trap_5_object_from_id_else_from_the_path() {
         const H: &str = "https://contoso.vault.azure.net";
         for (id, uri, kind, name, version) in [
-            ("/secrets/db/0123456789abcdef0123456789abcdef", "/secrets/other", Some("secret"), Some("db"), Some("0123456789abcdef0123456789abcdef")),
+            (
+                "/secrets/db/0123456789abcdef0123456789abcdef",
+                "/secrets/other",
+                Some("secret"),
+                Some("db"),
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
             ("", "/secrets/db?api-version=7.4&_=1790812800000", Some("secret"), Some("db"), None),
             ("", "/secrets?api-version=7.4&maxresults=25", Some("secret"), None, None),
             ("/", "/secrets/db/?api-version=7.3", Some("secret"), Some("db"), None),
@@ -169,7 +196,9 @@ mod tests {
         assert_eq!((hsm.vault, hsm.hsm), (Some("h"), true));
         let gone = resource("/subscriptions/s/providers/microsoft.keyvault/locations/eastus/deletedvaults/v");
         assert_eq!((gone.vault, gone.group), (Some("v"), None));
-        let role = resource("/subscriptions/s/resourcegroups/g/providers/microsoft.keyvault/vaults/v/providers/microsoft.authorization/roleassignments/r");
+        let role = resource(
+            "/subscriptions/s/resourcegroups/g/providers/microsoft.keyvault/vaults/v/providers/microsoft.authorization/roleassignments/r",
+        );
         assert_eq!((role.vault, role.key_vault), (Some("v"), true));
         let other = resource("/subscriptions/s/resourcegroups/g/providers/microsoft.storage/storageaccounts/vaults");
         assert!(other.provider && !other.key_vault && other.vault.is_none());

@@ -117,22 +117,52 @@ mod tests {
         vec![
             ("authenticate", "Authentication"),
             ("read", "VaultGet VaultGetDeleted KeyGet KeyGetDeleted KeyRotationPolicyGet SecretGet SecretGetDeleted"),
-            ("read", "CertificateGet CertificateGetDeleted CertificatePolicyGet CertificateContactsGet CertificateIssuerGet"),
+            (
+                "read",
+                "CertificateGet CertificateGetDeleted CertificatePolicyGet CertificateContactsGet CertificateIssuerGet",
+            ),
             ("read", "CertificatePendingGet HSMGet StorageAccountGet"),
             ("list", "VaultList VaultListDeleted KeyList KeyListVersions KeyListDeleted SecretList SecretListVersions"),
-            ("list", "SecretListDeleted CertificateList CertificateListVersions CertificateListDeleted CertificateIssuersList"),
-            ("write", "KeyCreate KeyImport KeyUpdate KeyRotate KeyRotateIfDue KeyRotationPolicySet SecretSet SecretUpdate"),
-            ("write", "CertificateCreate CertificateImport CertificateUpdate CertificatePolicyUpdate CertificatePolicySet"),
-            ("write", "CertificateContactsSet CertificateIssuerSet CertificateIssuerUpdate CertificateEnroll CertificateRenew"),
+            (
+                "list",
+                "SecretListDeleted CertificateList CertificateListVersions CertificateListDeleted CertificateIssuersList",
+            ),
+            (
+                "write",
+                "KeyCreate KeyImport KeyUpdate KeyRotate KeyRotateIfDue KeyRotationPolicySet SecretSet SecretUpdate",
+            ),
+            (
+                "write",
+                "CertificateCreate CertificateImport CertificateUpdate CertificatePolicyUpdate CertificatePolicySet",
+            ),
+            (
+                "write",
+                "CertificateContactsSet CertificateIssuerSet CertificateIssuerUpdate CertificateEnroll CertificateRenew",
+            ),
             ("write", "CertificatePendingMerge CertificatePendingUpdate StorageAccountSet"),
-            ("delete", "VaultDelete KeyDelete SecretDelete CertificateDelete CertificateContactsDelete CertificateIssuerDelete"),
-            ("delete", "CertificatePendingDelete Microsoft.KeyVault/vaults/delete MICROSOFT.KEYVAULT/MANAGEDHSMS/DELETE"),
+            (
+                "delete",
+                "VaultDelete KeyDelete SecretDelete CertificateDelete CertificateContactsDelete CertificateIssuerDelete",
+            ),
+            (
+                "delete",
+                "CertificatePendingDelete Microsoft.KeyVault/vaults/delete MICROSOFT.KEYVAULT/MANAGEDHSMS/DELETE",
+            ),
             ("purge", "VaultPurge KeyPurge SecretPurge CertificatePurge"),
-            ("purge", "Microsoft.KeyVault/locations/deletedVaults/purge/action microsoft.keyvault/vaults/keys/purge/action"),
+            (
+                "purge",
+                "Microsoft.KeyVault/locations/deletedVaults/purge/action microsoft.keyvault/vaults/keys/purge/action",
+            ),
             ("backup", "KeyBackup SecretBackup CertificateBackup BackupCreate"),
-            ("restore", "VaultRecover KeyRestore KeyRecover SecretRestore SecretRecover CertificateRestore CertificateRecover"),
+            (
+                "restore",
+                "VaultRecover KeyRestore KeyRecover SecretRestore SecretRecover CertificateRestore CertificateRecover",
+            ),
             ("restore", "microsoft.keyvault/vaults/keys/restore/action"),
-            ("crypto", "KeySign KeyVerify KeyWrap KeyUnwrap KeyEncrypt KeyDecrypt KeyRelease Microsoft.KeyVault/vaults/keys/sign/action"),
+            (
+                "crypto",
+                "KeySign KeyVerify KeyWrap KeyUnwrap KeyEncrypt KeyDecrypt KeyRelease Microsoft.KeyVault/vaults/keys/sign/action",
+            ),
             ("control", "VaultPut VaultPatch ManagedHsmPut ManagedHsmPatch Microsoft.KeyVault/vaults/write"),
             ("control", "Microsoft.Insights/diagnosticSettings/delete Microsoft.Authorization/roleAssignments/delete"),
             ("control", "Microsoft.KeyVault/vaults/accessPolicies/write Microsoft.KeyVault/vaults/deploy/action"),
@@ -140,7 +170,10 @@ mod tests {
             ("read", "Microsoft.KeyVault/vaults/secrets/getSecret/action Microsoft.KeyVault/vaults/certificates/read"),
             ("write", "Microsoft.KeyVault/vaults/secrets/write"),
             ("notify", "VaultAccessPolicyChangedEventGridNotification KeyNearExpiryEventGridNotification"),
-            ("notify", "KeyExpiredEventGridNotification SecretNearExpiryEventGridNotification SecretExpiredEventGridNotification"),
+            (
+                "notify",
+                "KeyExpiredEventGridNotification SecretNearExpiryEventGridNotification SecretExpiredEventGridNotification",
+            ),
             ("notify", "CertificateNearExpiryEventGridNotification CertificateExpiredEventGridNotification"),
             ("other", "EkmProxyOperation Nonsense ß /"),
         ]

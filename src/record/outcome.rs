@@ -130,9 +130,12 @@ mod tests {
     /// Trap 3: the 401 of a client's first call is no failure.
     #[test]
     fn trap_3_challenge_is_no_denial() {
-        for (operation, identified, expected) in
-            [("Authentication", false, "challenge"), ("Authentication", true, "challenge"), ("SecretGet", false, "challenge"), ("SecretGet", true, "denied")]
-        {
+        for (operation, identified, expected) in [
+            ("Authentication", false, "challenge"),
+            ("Authentication", true, "challenge"),
+            ("SecretGet", false, "challenge"),
+            ("SecretGet", true, "denied"),
+        ] {
             let request = Request { operation, status: Some(401), signature: None, identified };
             assert_eq!(outcome(request), expected, "{operation} {identified}");
         }
@@ -142,8 +145,18 @@ mod tests {
     fn denials_say_why() {
         let says = |text| Denial { description: Some(text), ..Denial::default() };
         for (denial, reason) in [
-            (says("Caller is not authorized to perform action on resource.\r\nAction: '…'\r\nAssignment: (not found)"), "rbac"),
-            (says("The user, group or application 'appid=…;oid=…' does not have secrets get permission on key vault 'x'."), "access_policy"),
+            (
+                says(
+                    "Caller is not authorized to perform action on resource.\r\nAction: '…'\r\nAssignment: (not found)",
+                ),
+                "rbac",
+            ),
+            (
+                says(
+                    "The user, group or application 'appid=…;oid=…' does not have secrets get permission on key vault 'x'.",
+                ),
+                "access_policy",
+            ),
             (says("Client address (1.2.3.4) is not authorized and caller is not a trusted service"), "network"),
             (says("Operation get is not allowed on a disabled secret."), "disabled"),
             (says("… innererror code ForbiddenByConnection"), "network"),

@@ -171,13 +171,7 @@ impl Intake {
         Ok(())
     }
 
-    fn array<'a>(
-        &mut self,
-        f: &mut Fields<'a>,
-        scan: &mut Scan<'a>,
-        key: Text<'a>,
-        slot: Slot,
-    ) -> Result<(), Fault> {
+    fn array<'a>(&mut self, f: &mut Fields<'a>, scan: &mut Scan<'a>, key: Text<'a>, slot: Slot) -> Result<(), Fault> {
         let raw = scan.skip()?;
         if !matches!(slot, Slot::KeyOperations | Slot::Permissions(_)) || !texts(raw, |item| f.push(slot, item)) {
             self.extra.put(key.raw, raw);
@@ -187,10 +181,7 @@ impl Intake {
 }
 
 fn is_object(slot: Slot) -> bool {
-    matches!(
-        slot,
-        Slot::Identity | Slot::Properties | Slot::Claims | Slot::Object | Slot::More | Slot::Body
-    )
+    matches!(slot, Slot::Identity | Slot::Properties | Slot::Claims | Slot::Object | Slot::More | Slot::Body)
 }
 
 /// Hands over the items of an array if all are text.

@@ -338,8 +338,23 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_a_fault() {
-        for text in ["", "{", "[1", "{\"a\"}", "{a:1}", "[1,]", "{\"a\":1,}", "tru", "01x", "-", "1.", "\"\\x\"", "\"\\u12\"", "[}", "{]"]
-        {
+        for text in [
+            "",
+            "{",
+            "[1",
+            "{\"a\"}",
+            "{a:1}",
+            "[1,]",
+            "{\"a\":1,}",
+            "tru",
+            "01x",
+            "-",
+            "1.",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "[}",
+            "{]",
+        ] {
             let mut scan = Scan::new(text);
             assert!(scan.skip().is_err() || !scan.at_end(), "{text}");
         }

@@ -9,8 +9,8 @@ use super::*;
 
 mod bad;
 mod exports;
-mod samples;
 mod same;
+mod samples;
 mod traps;
 
 /// 2026-10-02T00:00:00Z
@@ -205,7 +205,10 @@ fn control_plane_changes() {
             ("object_type", "vault"),
         ],
     );
-    expect(&put(json!({"removedAccessPolicy": policy})), &[("change_kind", "access_policy_removed"), ("target_principal_id", "aaaa-1")]);
+    expect(
+        &put(json!({"removedAccessPolicy": policy})),
+        &[("change_kind", "access_policy_removed"), ("target_principal_id", "aaaa-1")],
+    );
     expect(
         &put(json!({"addedIpRule": {"Value": "1.2.3.0/24"}})),
         &[("change_kind", "ip_rule_added"), ("added_ip_rule", "1.2.3.0/24")],
@@ -224,7 +227,10 @@ fn control_plane_changes() {
     ];
     expect(&put(vault.clone()), &columns);
     assert_eq!(extra(&one(&put(vault)), 0)["properties"]["properties"]["networkAcls"], json!({"bypass": "None"}));
-    expect(&put(json!({"properties": {"networkAcls": null}})), &[("network_default_action", ""), ("change_kind", "vault_written")]);
+    expect(
+        &put(json!({"properties": {"networkAcls": null}})),
+        &[("network_default_action", ""), ("change_kind", "vault_written")],
+    );
 }
 
 #[test]
@@ -233,7 +239,10 @@ fn keys_and_notifications() {
         ("operationName", json!("KeyCreate")),
         ("properties/algorithm", json!("RS256")),
         ("properties/secretProperties", Value::Null),
-        ("properties/keyProperties", json!({"type": "RSA", "size": 4096, "operations": ["wrapKey", "sign"], "attributes": {"enabled": false, "exp": "1790812800"}})),
+        (
+            "properties/keyProperties",
+            json!({"type": "RSA", "size": 4096, "operations": ["wrapKey", "sign"], "attributes": {"enabled": false, "exp": "1790812800"}}),
+        ),
     ]);
     let columns = [
         ("key_type", "RSA"),
@@ -248,8 +257,12 @@ fn keys_and_notifications() {
         json!({"time": "2026-10-01T08:15:30Z", "category": "AuditEvent", "resourceId": VAULT, "operationName": "SecretNearExpiryEventGridNotification",
             "properties": {"eventGridEventProperties": {"subject": name, "data": {"ObjectName": name, "VaultName": "kv-pay", "EXP": 1_790_812_800}}}})
     };
-    let columns =
-        [("object_name", "db"), ("expires_at", "2026-10-01T00:00:00Z"), ("operation_class", "notify"), ("object_type", "secret")];
+    let columns = [
+        ("object_name", "db"),
+        ("expires_at", "2026-10-01T00:00:00Z"),
+        ("operation_class", "notify"),
+        ("object_type", "secret"),
+    ];
     expect(&expiry("db"), &columns);
     assert_ne!(id(&one(&expiry("db"))), id(&one(&expiry("other"))), "two objects that expire in one instant");
 }

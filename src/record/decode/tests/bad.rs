@@ -29,7 +29,13 @@ fn rejects_say_what_is_wrong() {
 
 #[test]
 fn unbelievable_times_are_rejected_with_the_time() {
-    for time in ["1601-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2014-12-31T23:59:59Z", "2026-10-03T00:00:01Z", "invalid-timestamp"] {
+    for time in [
+        "1601-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "2014-12-31T23:59:59Z",
+        "2026-10-03T00:00:01Z",
+        "invalid-timestamp",
+    ] {
         let reason = reason(&changed(&[("time", json!(time))]).to_string());
         assert!(reason.contains(time), "{reason}");
     }
@@ -43,26 +49,59 @@ fn unbelievable_times_are_rejected_with_the_time() {
 #[test]
 fn a_wrong_type_in_any_field_costs_only_that_field() {
     let paths = [
-        "category", "resourceId", "operationName", "resultType", "resultSignature", "resultDescription", "durationMs",
-        "callerIpAddress", "correlationId", "identity", "identity/claim", "identity/claim/oid", "identity/claim/appid",
-        "identity/claim/xms_mirid", "properties", "properties/id", "properties/clientInfo", "properties/requestUri",
-        "properties/httpStatusCode", "properties/isRbacAuthorized", "properties/tlsVersion", "properties/secretProperties",
-        "properties/secretProperties/attributes", "properties/secretProperties/attributes/exp",
+        "category",
+        "resourceId",
+        "operationName",
+        "resultType",
+        "resultSignature",
+        "resultDescription",
+        "durationMs",
+        "callerIpAddress",
+        "correlationId",
+        "identity",
+        "identity/claim",
+        "identity/claim/oid",
+        "identity/claim/appid",
+        "identity/claim/xms_mirid",
+        "properties",
+        "properties/id",
+        "properties/clientInfo",
+        "properties/requestUri",
+        "properties/httpStatusCode",
+        "properties/isRbacAuthorized",
+        "properties/tlsVersion",
+        "properties/secretProperties",
+        "properties/secretProperties/attributes",
+        "properties/secretProperties/attributes/exp",
     ];
     for path in paths {
-        for wrong in [json!(7), json!(-1.5e300), json!(true), json!("text"), json!([1, [2]]), json!({"a": {"b": 1}}), json!([]), json!({})] {
+        for wrong in [
+            json!(7),
+            json!(-1.5e300),
+            json!(true),
+            json!("text"),
+            json!([1, [2]]),
+            json!({"a": {"b": 1}}),
+            json!([]),
+            json!({}),
+        ] {
             let decoded = one(&changed(&[(path, wrong.clone())]));
             assert_eq!(cell(&decoded, 0, "time"), "2026-10-01T08:15:30.123456Z", "{path} {wrong}");
             // Numbers and texts stand for each other, empty values count as absent, and a flag may be true.
             let kept = path.ends_with("Authorized") && wrong.is_boolean()
-                || wrong.is_string() || wrong.is_number() || wrong == json!([]) || wrong == json!({});
+                || wrong.is_string()
+                || wrong.is_number()
+                || wrong == json!([])
+                || wrong == json!({});
             let text = extra(&decoded, 0);
             let found = path.split('/').fold(&text, |place, key| &place[key]);
             assert!(kept || *found == wrong, "{path} {wrong} is lost: {text}");
         }
     }
     let mut all = secret_get();
-    for key in ["resultType", "resultSignature", "durationMs", "callerIpAddress", "correlationId", "identity", "properties"] {
+    for key in
+        ["resultType", "resultSignature", "durationMs", "callerIpAddress", "correlationId", "identity", "properties"]
+    {
         all[key] = json!([{}]);
     }
     expect(&all, &[("operation_name", "SecretGet"), ("outcome", "unknown")]);

@@ -94,7 +94,8 @@ fn audit_logs_rows_with_objects_in_place_of_text() {
 
 #[test]
 fn the_portals_csv_keeps_all_but_the_times_last_digits() {
-    let header = ["TimeGenerated [UTC]", "OperationName", "Category", "ResourceId", "httpStatusCode_d"].map(String::from);
+    let header =
+        ["TimeGenerated [UTC]", "OperationName", "Category", "ResourceId", "httpStatusCode_d"].map(String::from);
     let row = format!("\"10/1/2026, 8:15:30.123 AM\",SecretGet,AuditEvent,{VAULT},200");
     let mut decoder = Decoder::new(ARRIVED);
     decoder.csv_row(&header, row.as_bytes(), 0);
@@ -136,7 +137,9 @@ fn bad_rows_are_rejected_as_they_came() {
 #[test]
 fn what_log_analytics_adds_is_kept_and_changes_nothing() {
     let mut other = audit_logs();
-    for (key, value) in [("TenantId", json!("workspace-2")), ("_BilledSize", json!(7)), ("_ItemId", json!("i")), ("MG", json!("m"))] {
+    for (key, value) in
+        [("TenantId", json!("workspace-2")), ("_BilledSize", json!(7)), ("_ItemId", json!("i")), ("MG", json!("m"))]
+    {
         other[key] = value;
     }
     assert_eq!(id(&one(&other)), id(&one(&audit_logs())));

@@ -4,9 +4,15 @@ use super::*;
 
 #[test]
 fn trap_1_result_type_success_on_failed_calls() {
-    for (status, outcome) in
-        [(400, "client_error"), (401, "denied"), (403, "denied"), (404, "not_found"), (409, "client_error"), (429, "throttled"), (503, "server_error")]
-    {
+    for (status, outcome) in [
+        (400, "client_error"),
+        (401, "denied"),
+        (403, "denied"),
+        (404, "not_found"),
+        (409, "client_error"),
+        (429, "throttled"),
+        (503, "server_error"),
+    ] {
         let record = changed(&[("properties/httpStatusCode", json!(status)), ("resultType", json!("Success"))]);
         expect(&record, &[("outcome", outcome), ("http_status_code", &status.to_string())]);
     }
@@ -34,10 +40,20 @@ fn trap_2_caller_has_several_shapes() {
             "eve@x",
         ),
         (json!({"claim": {"oid": "O1", "appid": "A1", "idtyp": "app"}}), "o1", "application", ""),
-        (json!({"claim": {"oid": "O1", "appid": "A1", "idtyp": "app", "xms_mirid": mirid}}), "o1", "managed_identity", "app-1"),
+        (
+            json!({"claim": {"oid": "O1", "appid": "A1", "idtyp": "app", "xms_mirid": mirid}}),
+            "o1",
+            "managed_identity",
+            "app-1",
+        ),
         (json!({"claim": {"appid": "A1"}}), "a1", "application", ""),
         (json!({"claim": {"oid": "O1", "unique_name": "live.com#eve@x"}}), "o1", "user", "live.com#eve@x"),
-        (json!({"claim": {"oid": "d9da5048-2737-4770-bd64-XXXXXXXXXXXX"}}), "d9da5048-2737-4770-bd64-xxxxxxxxxxxx", "application", ""),
+        (
+            json!({"claim": {"oid": "d9da5048-2737-4770-bd64-XXXXXXXXXXXX"}}),
+            "d9da5048-2737-4770-bd64-xxxxxxxxxxxx",
+            "application",
+            "",
+        ),
     ] {
         let columns = [("principal_id", id), ("principal_type", kind), ("principal_name", name)];
         expect(&changed(&[("identity", identity.clone())]), &columns);
@@ -118,7 +134,10 @@ fn trap_5_request_uri_is_a_poor_key() {
         "https://kv-pay.vault.azure.net:8444/deletedsecrets/db/recover",
     ] {
         let record = changed(&[("properties/id", Value::Null), ("properties/requestUri", json!(uri))]);
-        expect(&record, &[("object_name", "db"), ("object_type", "secret"), ("object_version", ""), ("request_uri", uri)]);
+        expect(
+            &record,
+            &[("object_name", "db"), ("object_type", "secret"), ("object_version", ""), ("request_uri", uri)],
+        );
     }
     let list = changed(&[
         ("operationName", json!("SecretList")),
@@ -149,7 +168,8 @@ fn trap_6_permission_model_by_either_flag() {
 
 #[test]
 fn trap_7_unknown_operations_are_data() {
-    for (name, class) in [("StorageAccountGet", "read"), ("EkmProxyOperation", "other"), ("SecretFrobnicate", "other")] {
+    for (name, class) in [("StorageAccountGet", "read"), ("EkmProxyOperation", "other"), ("SecretFrobnicate", "other")]
+    {
         expect(&changed(&[("operationName", json!(name))]), &[("operation_name", name), ("operation_class", class)]);
     }
 }
@@ -165,13 +185,24 @@ fn trap_9_data_actions_in_the_activity_log_do_no_harm() {
     // They never occur; if something writes them all the same, they are control-plane records with their own category.
     let record = json!({"time": "2026-10-01T08:15:30Z", "category": "Administrative", "resultType": "Success", "resourceId": format!("{VAULT}/secrets/Db"),
         "operationName": "Microsoft.KeyVault/vaults/secrets/getSecret/action"});
-    expect(&record, &[("category", "Administrative"), ("operation_class", "read"), ("object_name", "Db"), ("object_type", "secret")]);
+    expect(
+        &record,
+        &[
+            ("category", "Administrative"),
+            ("operation_class", "read"),
+            ("object_name", "Db"),
+            ("object_type", "secret"),
+        ],
+    );
 }
 
 #[test]
 fn trap_10_key_size_only_on_create_and_import() {
     expect(&changed(&[("operationName", json!("KeySign"))]), &[("key_size", ""), ("key_type", "")]);
-    let create = changed(&[("operationName", json!("KeyImport")), ("properties/keyProperties", json!({"type": "EC", "size": 256}))]);
+    let create = changed(&[
+        ("operationName", json!("KeyImport")),
+        ("properties/keyProperties", json!({"type": "EC", "size": 256})),
+    ]);
     expect(&create, &[("key_size", "256"), ("key_type", "EC")]);
 }
 
