@@ -9,45 +9,63 @@ use arrow::array::{
 
 use super::schema;
 
-/// A builder with room for a number of rows.
+/// A builder that knows how much room it took, for the batch after it.
 trait Room {
-    fn with_room(rows: usize) -> Self;
+    fn with_room(rows: usize, bytes: usize) -> Self;
+
+    /// Bytes of its values, where they have no fixed width.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Room for StringBuilder {
-    fn with_room(rows: usize) -> Self {
-        StringBuilder::with_capacity(rows, rows * 24)
+    fn with_room(rows: usize, bytes: usize) -> Self {
+        StringBuilder::with_capacity(rows, bytes)
+    }
+
+    fn bytes(&self) -> usize {
+        self.values_slice().len()
     }
 }
 
 impl Room for BinaryBuilder {
-    fn with_room(rows: usize) -> Self {
-        BinaryBuilder::with_capacity(rows, rows * 16)
+    fn with_room(rows: usize, bytes: usize) -> Self {
+        BinaryBuilder::with_capacity(rows, bytes)
+    }
+
+    fn bytes(&self) -> usize {
+        self.values_slice().len()
     }
 }
 
 impl Room for TimestampMicrosecondBuilder {
-    fn with_room(rows: usize) -> Self {
+    fn with_room(rows: usize, _: usize) -> Self {
         TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")
     }
 }
 
 impl Room for BooleanBuilder {
-    fn with_room(rows: usize) -> Self {
+    fn with_room(rows: usize, _: usize) -> Self {
         BooleanBuilder::with_capacity(rows)
     }
 }
 
 impl Room for Int32Builder {
-    fn with_room(rows: usize) -> Self {
+    fn with_room(rows: usize, _: usize) -> Self {
         Int32Builder::with_capacity(rows)
     }
 }
 
 impl Room for Int64Builder {
-    fn with_room(rows: usize) -> Self {
+    fn with_room(rows: usize, _: usize) -> Self {
         Int64Builder::with_capacity(rows)
     }
+}
+
+/// Blocks are of like size, so the batch before says how much room the next one takes; a sixteenth more than that.
+fn roomy(size: usize) -> usize {
+    size + size / 16
 }
 
 macro_rules! columns {
@@ -59,9 +77,15 @@ macro_rules! columns {
         }
 
         impl Columns {
-            /// With room for `rows` rows.
-            pub fn new(rows: usize) -> Self {
-                Columns { $($name: Room::with_room(rows),)* }
+            /// Empty, with no room yet.
+            pub fn new() -> Self {
+                Columns { $($name: Room::with_room(0, 0),)* }
+            }
+
+            /// Empty, with room for as much as these hold.
+            fn like(&self) -> Self {
+                let rows = roomy(self.rows());
+                Columns { $($name: Room::with_room(rows, roomy(Room::bytes(&self.$name))),)* }
             }
 
             fn arrays(&mut self) -> Vec<ArrayRef> {
@@ -145,10 +169,14 @@ impl Columns {
         self.time.len()
     }
 
-    /// What was appended, as a batch of [`schema::events`]; the builders are empty afterwards.
-    pub fn finish(&mut self) -> RecordBatch {
+    /// What was appended, as a batch of [`schema::events`], and empty columns for the next batch.
+    pub fn finish(mut self) -> (RecordBatch, Columns) {
+        let next = self.like();
         let batch = RecordBatch::try_new(schema::events(), self.arrays());
-        batch.expect("every row fills every column and the columns are the schema's: a test holds them together")
+        (
+            batch.expect("every row fills every column and the columns are the schema's: a test holds them together"),
+            next,
+        )
     }
 }
 
@@ -160,7 +188,7 @@ mod tests {
     fn the_builders_are_the_schema() {
         let names: Vec<_> = schema::COLUMNS.iter().map(|column| column.name).collect();
         assert_eq!(Columns::NAMES, names);
-        let batch = Columns::new(0).finish();
+        let batch = Columns::new().finish().0;
         assert_eq!((batch.num_rows(), batch.schema()), (0, schema::events()));
     }
 }

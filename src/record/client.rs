@@ -1,6 +1,12 @@
 //! The product behind a user agent, without its version, so that a change of client stands out.
 
-use memchr::memmem::find;
+use std::sync::LazyLock;
+
+use memchr::memmem::{Finder, find};
+
+/// Building a finder costs more than the search.
+static CSI_DRIVER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("secrets-store-csi-driver-provider-azure"));
+static TERRAFORM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("erraform"));
 
 /// Product of a user agent; `None` where it has no text.
 pub(super) fn product(agent: &str) -> Option<&str> {
@@ -9,19 +15,19 @@ pub(super) fn product(agent: &str) -> Option<&str> {
     if agent.starts_with("Mozilla/") || agent.starts_with("Opera/") {
         return Some("browser");
     }
-    if find(bytes, b"secrets-store-csi-driver-provider-azure").is_some() {
+    if CSI_DRIVER.find(bytes).is_some() {
         return Some("secrets-store-csi-driver-provider-azure");
     }
-    if find(bytes, b"Terraform").is_some() || find(bytes, b"terraform").is_some() {
+    if TERRAFORM.find(bytes).is_some() {
         return Some("Terraform");
     }
     // Runtimes that name themselves first and the library later.
     for (runtime, library) in [("FxVersion", "Microsoft.Azure.KeyVault"), ("Go/", "go-autorest"), ("Python/", "azure-")]
     {
-        if agent.starts_with(runtime) {
-            if let Some(at) = find(bytes, library.as_bytes()) {
-                return first_token(&agent[at..]);
-            }
+        if agent.starts_with(runtime)
+            && let Some(at) = find(bytes, library.as_bytes())
+        {
+            return first_token(&agent[at..]);
         }
     }
     first_token(agent)

@@ -12,7 +12,7 @@ use super::event::{Deriver, Origin, Owner};
 use super::export;
 use super::fields::Fields;
 use super::names::Place;
-use super::raw::{Inner, Intake};
+use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
 use super::{REJECT_BYTES, Reject};
 
@@ -21,9 +21,6 @@ const ENVELOPES: usize = 8;
 
 /// How much of a bad time a reason quotes.
 const QUOTED: usize = 64;
-
-/// Rows that a batch has room for from the start.
-const ROOM: usize = 4096;
 
 /// What came of the input since the last [`Decoder::finish`].
 #[derive(Debug)]
@@ -59,7 +56,7 @@ impl Decoder {
         Decoder {
             arrived,
             source: String::new(),
-            columns: Columns::new(ROOM),
+            columns: Columns::new(),
             rejects: Vec::new(),
             skipped: 0,
             intake: Intake::default(),
@@ -80,10 +77,10 @@ impl Decoder {
 
     /// Hands over what came of the input and starts anew.
     pub fn finish(&mut self) -> Decoded {
-        let events = self.columns.finish();
+        let (events, next) = std::mem::replace(&mut self.columns, Columns::new()).finish();
+        self.columns = next;
         let rejects = std::mem::take(&mut self.rejects);
         let skipped = std::mem::take(&mut self.skipped);
-        self.columns = Columns::new(ROOM);
         let read = events.num_rows() as u64 + rejects.len() as u64 + skipped;
         Decoded { events, rejects, read, skipped }
     }
@@ -215,8 +212,11 @@ impl Decoder {
                 self.intake.member(&mut fields, scan, key, Place::Top)?;
             }
         }
-        if !envelope {
-            self.record(fields, scan.since(start), offset + start as u64);
+        let (text, offset) = (scan.since(start), offset + start as u64);
+        match self.intake.inner.is_empty() {
+            _ if envelope => {}
+            true => self.land(&fields, text, offset),
+            false => self.record_of_texts(fields, text, offset),
         }
         Ok(())
     }
@@ -278,24 +278,25 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads what the record carried as text, then counts, rejects or appends it.
-    fn record(&mut self, fields: Fields<'_>, text: &str, offset: u64) {
-        // Declared before the fields that come to borrow from them. A text may hold texts once more.
-        let outer: Vec<Inner> = std::mem::take(&mut self.intake.inner);
-        let nested: Vec<Inner>;
+    /// Reads what the record carried as text, then lands it. A text may hold texts once more.
+    #[cold]
+    fn record_of_texts(&mut self, fields: Fields<'_>, text: &str, offset: u64) {
+        let outer = std::mem::take(&mut self.intake.inner);
         let mut fields = fields;
-        for inner in &outer {
-            self.intake.read_inner(&mut fields, inner);
-        }
-        nested = std::mem::take(&mut self.intake.inner);
-        for inner in &nested {
-            self.intake.read_inner(&mut fields, inner);
-        }
-        if self.deriver.owner(&fields) == Owner::Other {
+        self.intake.read_inner(&mut fields, &outer);
+        let nested = std::mem::take(&mut self.intake.inner);
+        self.intake.read_inner(&mut fields, &nested);
+        self.land(&fields, text, offset);
+        drop(fields);
+    }
+
+    /// Skips, rejects or appends a record.
+    fn land(&mut self, fields: &Fields<'_>, text: &str, offset: u64) {
+        if self.deriver.owner(fields) == Owner::Other {
             self.skipped += 1;
         } else if fields.time.is_some_and(|time| time.believable(self.arrived)) {
             let origin = Origin { source: &self.source, arrived: self.arrived };
-            self.deriver.append(&fields, &mut self.intake.extra, origin, &mut self.columns);
+            self.deriver.append(fields, &mut self.intake.extra, origin, &mut self.columns);
         } else {
             let reason = bad_time(fields.time_text.as_deref(), fields.time.is_some());
             self.reject(text.as_bytes(), offset, reason);
@@ -339,4 +340,5 @@ fn column_names(raw: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;

@@ -1,5 +1,9 @@
 //! From normalised fields to a row: whether the record is Key Vault's, what is derived from it, its identity.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::activity;
 use super::address;
 use super::batch::Columns;
@@ -11,6 +15,9 @@ use super::identity::Inputs;
 use super::object::{self, Object, Resource};
 use super::operation;
 use super::outcome;
+
+/// In a resource id, lower case. Building a finder costs more than the search.
+static KEY_VAULT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("microsoft.keyvault"));
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +186,7 @@ fn ours(f: &Fields<'_>, resource: &str) -> bool {
     }
     if matches!(f.text(T::Table), Some("AZKVAuditLogs" | "AZKVPolicyEvaluationDetailsLogs"))
         || f.text(T::Provider).is_some_and(|provider| provider.eq_ignore_ascii_case("MICROSOFT.KEYVAULT"))
-        || resource.contains("microsoft.keyvault")
+        || KEY_VAULT.find(resource.as_bytes()).is_some()
     {
         return true;
     }
@@ -202,29 +209,27 @@ fn finish_extra<'e>(f: &Fields<'_>, event: &Event<'_>, extra: &'e mut Extra) -> 
     if f.text(T::CategoryValue).is_some() {
         extra.put_text("Category", f.text(T::Category).unwrap_or_default());
     }
-    if let (Some(_), Some(other)) = (f.text(T::Resource), f.text(T::ResourceAlt)) {
-        if event.resource_id.is_some_and(|id| !id.eq_ignore_ascii_case(other)) {
-            extra.put_text("_ResourceId", other);
-        }
+    if let (Some(_), Some(other)) = (f.text(T::Resource), f.text(T::ResourceAlt))
+        && event.resource_id.is_some_and(|id| !id.eq_ignore_ascii_case(other))
+    {
+        extra.put_text("_ResourceId", other);
     }
-    if let Some(text) = f.text(T::Address) {
-        if address::parse(text).rewritten {
-            extra.put_text("callerIpAddress", text);
-        }
+    if let Some(text) = f.text(T::Address)
+        && address::parse(text).rewritten
+    {
+        extra.put_text("callerIpAddress", text);
     }
-    if let Some(id) = f.text(T::Id) {
-        if !id_is_in_columns(id, f.text(T::RequestUri), event) {
-            extra.put_text("id", id);
-        }
+    if let Some(id) = f.text(T::Id)
+        && !id_is_in_columns(id, f.text(T::RequestUri), event)
+    {
+        extra.put_text("id", id);
     }
     extra.finish()
 }
 
 /// Whether `properties.id` is no more than the request's host, kind, name and version, which have columns.
 fn id_is_in_columns(id: &str, uri: Option<&str>, event: &Event<'_>) -> bool {
-    let (Some((_, id)), Some((_, uri))) = (id.split_once("://"), uri.and_then(|uri| uri.split_once("://"))) else {
-        return false;
-    };
+    let (Some(id), Some(uri)) = (object::after_scheme(id), uri.and_then(object::after_scheme)) else { return false };
     let (host, path) = id.split_once('/').unwrap_or((id, ""));
     if !uri.get(..host.len()).is_some_and(|other| other.eq_ignore_ascii_case(host)) {
         return false;

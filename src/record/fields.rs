@@ -331,6 +331,7 @@ fn put<'a, V>(place: &mut Option<V>, value: Option<V>) -> Taken<'a> {
     Taken::Yes
 }
 
+#[inline]
 fn text_of<'a>(value: Value<'a>) -> Option<Str<'a>> {
     match value {
         Value::Str(text) => Some(text.cow()),

@@ -27,6 +27,8 @@
 
 use std::sync::LazyLock;
 
+use super::object::after_scheme;
+
 /// Hashing the context costs as much as a record, so it is done once.
 static KEYED: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("kvaudit event v1"));
 
@@ -66,9 +68,9 @@ impl Inputs {
         let start = self.bytes.len() + 4;
         self.text(address);
         let address = address.unwrap_or_default();
-        let host = address.find("://").map_or(0, |at| at + 3);
-        let end = address[host..].find(['/', '?', '#']).map_or(address.len(), |at| host + at);
-        if host > 0 {
+        if let Some(rest) = after_scheme(address) {
+            let host = memchr::memchr3(b'/', b'?', b'#', rest.as_bytes()).unwrap_or(rest.len());
+            let end = address.len() - rest.len() + host;
             self.bytes[start..start + end].make_ascii_lowercase();
         }
     }

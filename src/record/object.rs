@@ -30,8 +30,8 @@ pub(super) fn of<'a>(id: Option<&'a str>, uri: Option<&'a str>) -> Object<'a> {
 
 /// `https://host:port/kind/name/version?query`. An id has no verbs in it, a request may.
 fn parse(address: &str, is_id: bool) -> Object<'_> {
-    let Some((_, rest)) = address.split_once("://") else { return Object::default() };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let Some(rest) = after_scheme(address) else { return Object::default() };
+    let rest = &rest[..memchr::memchr2(b'?', b'#', rest.as_bytes()).unwrap_or(rest.len())];
     let mut parts = rest.split('/');
     let vault = parts.next().and_then(vault_of_host);
     let mut parts = parts.filter(|part| !part.is_empty());
@@ -40,6 +40,12 @@ fn parse(address: &str, is_id: bool) -> Object<'_> {
     let name = parts.next().flatten().filter(|name| is_id || !is_collection(kind, name));
     let version = name.and_then(|_| parts.next().flatten()).filter(|part| is_id || !is_verb(part));
     Object { kind: Some(kind), name, version, vault }
+}
+
+/// Host and path of an address: what follows `://`.
+pub(super) fn after_scheme(address: &str) -> Option<&str> {
+    let colon = memchr::memchr(b':', address.as_bytes())?;
+    address[colon..].strip_prefix("://")
 }
 
 /// First label of a vault's or managed HSM's host, in whichever cloud.
@@ -138,7 +144,7 @@ pub(super) fn resource(id: &str) -> Resource<'_> {
             _ => {}
         }
     }
-    r.key_vault |= id.contains("microsoft.keyvault");
+    r.key_vault = r.key_vault || id.contains("microsoft.keyvault");
     r
 }
 

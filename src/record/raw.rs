@@ -67,10 +67,10 @@ impl Intake {
     #[inline]
     fn slot(&mut self, key: Text<'_>, place: Place) -> Slot {
         let name = key.cow();
-        if self.path.is_empty() {
-            if let Some(slot) = names::hot(place, &name) {
-                return slot;
-            }
+        if self.path.is_empty()
+            && let Some(slot) = names::hot(place, &name)
+        {
+            return slot;
         }
         let mark = self.path.len();
         names::flatten(&name, &mut self.path);
@@ -118,8 +118,14 @@ impl Intake {
         whole && slot != Slot::Body
     }
 
-    /// Reads an object that was set aside. Its text is known to be JSON.
-    pub fn read_inner<'a>(&mut self, f: &mut Fields<'a>, inner: &'a Inner) {
+    /// Reads objects that were set aside. Their text is known to be JSON.
+    pub fn read_inner<'a>(&mut self, f: &mut Fields<'a>, inner: &'a [Inner]) {
+        for object in inner {
+            self.read_one(f, object);
+        }
+    }
+
+    fn read_one<'a>(&mut self, f: &mut Fields<'a>, inner: &'a Inner) {
         self.depth = 0;
         self.path.clone_from(&inner.path);
         let key = Text { raw: &inner.key, escaped: inner.key.contains('\\') };

@@ -39,6 +39,7 @@ pub struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// The string's value; allocates only if it holds an escape.
+    #[inline]
     pub fn cow(&self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
@@ -80,6 +81,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The text from `start` to here.
+    #[inline]
     pub fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -106,6 +108,7 @@ impl<'a> Scan<'a> {
         self.text.as_bytes().get(self.at).copied().ok_or(Fault::Ends(self.at))
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), Fault> {
         if self.peek()? != byte {
             return Err(Fault::Unexpected(self.at));
@@ -173,6 +176,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn literal(&mut self, word: &str) -> Result<(), Fault> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return Err(Fault::Unexpected(self.at));
@@ -300,11 +304,12 @@ fn one_escape(text: &str) -> (char, usize) {
 fn unicode_escape(text: &str) -> (char, usize) {
     let unit = |at: usize| u32::from_str_radix(text.get(at..at + 4)?, 16).ok();
     let high = unit(2).unwrap_or(0xfffd);
-    if (0xd800..0xdc00).contains(&high) && text.get(6..8) == Some("\\u") {
-        if let Some(low) = unit(8).filter(|low| (0xdc00..0xe000).contains(low)) {
-            let point = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            return (char::from_u32(point).unwrap_or('\u{fffd}'), 12);
-        }
+    if (0xd800..0xdc00).contains(&high)
+        && text.get(6..8) == Some("\\u")
+        && let Some(low) = unit(8).filter(|low| (0xdc00..0xe000).contains(low))
+    {
+        let point = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(point).unwrap_or('\u{fffd}'), 12);
     }
     (char::from_u32(high).unwrap_or('\u{fffd}'), 6)
 }
