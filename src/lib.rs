@@ -21,6 +21,9 @@ pub mod state;
 /// Detections as files: header, parameters, statistics functions, evaluation over periods, cases.
 pub mod detection;
 
+/// Raw TOML to checked configuration.
+pub mod config;
+
 /// The loop that joins source, record and store: counts, rejects, progress.
 pub mod ingest;
 

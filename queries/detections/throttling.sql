@@ -67,17 +67,19 @@ candidate AS (
 
 -- 2. Who called in those windows, and how hard. Azure's own notifications are no calls.
 call AS (
-    SELECT
-        e.vault_name,
-        c.window_end,
-        e.time,
-        e.principal_id,
-        coalesce(e.principal_name, e.principal_id, 'an unknown caller') AS name,
-        e.outcome
-    FROM events e
-    CROSS JOIN hop
-    JOIN candidate c ON c.vault_name = e.vault_name AND c.window_end = date_bin($every, e.time) + hop.ahead
-    WHERE e.time >= $from - $lookback AND e.time < $to AND e.operation_class IS DISTINCT FROM 'notify'
+    SELECT h.*
+    FROM (
+        SELECT
+            vault_name,
+            date_bin($every, time) + ahead AS window_end,
+            time,
+            principal_id,
+            coalesce(principal_name, principal_id, 'an unknown caller') AS name,
+            outcome
+        FROM events CROSS JOIN hop
+        WHERE time >= $from - $lookback AND time < $to AND operation_class IS DISTINCT FROM 'notify'
+    ) h
+    JOIN candidate c ON c.vault_name = h.vault_name AND c.window_end = h.window_end
 ),
 caller AS (
     SELECT

@@ -95,7 +95,7 @@ mod tests {
             ("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/'", "no query"),
             ("EXPLAIN SELECT 1", "no query"),
             ("SELECT 1; SELECT 2", "more than one statement"),
-            ("SELECT 1 FROM FROM", "Line: 1"),
+            ("SELECT (1", "Expected: )"),
         ] {
             let error = parse(sql).unwrap_err();
             assert!(error.contains(expected), "{sql}: {error}");

@@ -76,7 +76,7 @@ FROM (
         vault_name || '/' || object_type || '/' || object_name AS value, vault_name, outcome, time FROM events
     UNION ALL SELECT date_trunc('day', time), principal_id, 'address', caller_ip, vault_name, outcome, time FROM events
     UNION ALL SELECT date_trunc('day', time), principal_id, 'client', client_product, vault_name, outcome, time FROM events
-    UNION ALL SELECT date_trunc('day', time), principal_id, 'vault', vault_name, vault_name, outcome, time FROM events
+    UNION ALL SELECT date_trunc('day', time), principal_id, 'vault', vault_name AS value, vault_name, outcome, time FROM events
 )
 WHERE value IS NOT NULL
 GROUP BY day, principal_id, kind, value, vault_name";
@@ -168,7 +168,8 @@ pub fn parse(tests: &TestFile) -> Result<Vec<Case>, DetectionError> {
     let read = |case: Spanned<RawCase>| {
         let offset = case.span().start;
         let line = line_of(&tests.text, offset);
-        checked(case.into_inner(), line, &raw.defaults).map_err(|(at, message)| fail(Some(at.unwrap_or(offset)), message))
+        checked(case.into_inner(), line, &raw.defaults)
+            .map_err(|(at, message)| fail(Some(at.unwrap_or(offset)), message))
     };
     raw.case.into_iter().map(read).collect()
 }
@@ -236,7 +237,8 @@ fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<
 /// # Errors
 /// The roll-ups cannot be made.
 pub async fn session(events: RecordBatch, fixture: &dyn Fixture) -> Result<SessionContext, DetectionError> {
-    let failed = |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
+    let failed =
+        |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
     let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
     functions::register(&ctx);
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;
@@ -426,7 +428,10 @@ fn told(findings: &[Finding]) -> String {
         let key: Vec<_> = f.key.iter().map(|(name, value)| format!("{name} = '{value}'")).collect();
         let p = f.p_value.map(|p| format!(", p {p:.1e}")).unwrap_or_default();
         let (end, key) = (rfc3339(f.window_end), key.join(", "));
-        format!("[{key}, window_end {end}, observed {}, expected {}{p}, {}: {}]", f.observed, f.expected, f.severity, f.summary)
+        format!(
+            "[{key}, window_end {end}, observed {}, expected {}{p}, {}: {}]",
+            f.observed, f.expected, f.severity, f.summary
+        )
     };
     let shown: Vec<_> = findings.iter().take(3).map(one).collect();
     match findings.len() {

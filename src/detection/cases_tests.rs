@@ -67,7 +67,11 @@ async fn columns_that_sql_adds_take_their_place() {
 #[tokio::test]
 async fn what_breaks_the_contract_is_named() {
     for (from, to, expected) in [
-        ("count(*) AS observed,", "", "busy_caller.sql: there is no column 'observed' (a number): add one with AS observed"),
+        (
+            "count(*) AS observed,",
+            "",
+            "busy_caller.sql: there is no column 'observed' (a number): add one with AS observed",
+        ),
         ("count(*) AS observed,", "'many' AS observed,", "column 'observed' is Utf8 and not a number: cast it"),
         ("    principal_id,\n    count", "    count", "there is no column 'principal_id' (text, as part of the key)"),
         ("    principal_id,\n", "    [principal_id] AS principal_id,\n", "column 'principal_id' is List"),
@@ -75,12 +79,24 @@ async fn what_breaks_the_contract_is_named() {
         ("    window_end,\n", "    window_end + INTERVAL '1 minute' AS window_end,\n", "is no multiple of every = 5m"),
         ("window_end - $window AS", "window_end AS", "is not before window_end"),
         ("window_end > $from AND ", "time > $from - $lookback AND ", "Schema error: No field named time"),
-        ("window_end <= $to", "true", "lies outside the period 1970-01-01T00:00:00Z to 1970-01-01T00:10:00Z: add WHERE"),
+        (
+            "window_end <= $to",
+            "true",
+            "lies outside the period 1970-01-01T00:00:00Z to 1970-01-01T00:10:00Z: add WHERE",
+        ),
         ("0.0 AS expected", "CAST('NaN' AS DOUBLE) AS expected", "expected is Some(NaN) at principal_id = "),
         ("0.0 AS expected", "0.0 AS expected, 'urgent' AS severity", "'urgent' is no severity: use informational"),
-        ("HAVING count(*) >= $least", TWO_ROWS, "two rows for principal_id = 'x' and the window that ends 1970-01-01T00:10:00Z"),
+        (
+            "HAVING count(*) >= $least",
+            TWO_ROWS,
+            "two rows for principal_id = 'x' and the window that ends 1970-01-01T00:10:00Z",
+        ),
         ("count(*) AS observed", "count(*) / 0 AS observed", "Divide by zero"),
-        ("principal_id, object_name, time\n", "principle_id AS principal_id, object_name, time\n", "busy_caller.sql:30: "),
+        (
+            "principal_id, object_name, time\n",
+            "principle_id AS principal_id, object_name, time\n",
+            "busy_caller.sql:30: ",
+        ),
     ] {
         let rule = edited(from, to);
         let error = answer(&rule).await.unwrap_err();
@@ -96,7 +112,8 @@ async fn a_period_is_the_union_of_its_slices_however_long() {
     let (ctx, to) = seven_calls().await;
     let rule = busy(BUSY, BUSY_TESTS);
     let short = evaluate(&ctx, &rule, Period { from: 0, to }).await.unwrap();
-    let long = evaluate(&ctx, &rule, Period { from: -30 * 86_400 * 1_000_000, to: 30 * 86_400 * 1_000_000 }).await.unwrap();
+    let long =
+        evaluate(&ctx, &rule, Period { from: -30 * 86_400 * 1_000_000, to: 30 * 86_400 * 1_000_000 }).await.unwrap();
     // The windows that begin before the end of the data and end behind it are the longer period's alone.
     let inside: Vec<_> = long.into_iter().filter(|f| f.window_end <= 10 * MINUTE).collect();
     assert_eq!(inside, short);
@@ -109,7 +126,8 @@ async fn all_rules_are_evaluated_within_the_data_and_one_failure_stops_none() {
     let fine = busy(BUSY, BUSY_TESTS);
     let mut seen = Vec::new();
     let century = Period { from: -50 * 366 * 86_400_000_000, to: 50 * 366 * 86_400_000_000 };
-    let answers = evaluate_all(&ctx, [&broken, &fine], century, |p| seen.push((p.done, p.next.is_some()))).await.unwrap();
+    let answers =
+        evaluate_all(&ctx, [&broken, &fine], century, |p| seen.push((p.done, p.next.is_some()))).await.unwrap();
     assert_eq!(seen, [(0, true), (1, true), (2, false)]);
     assert!(answers[0].findings.as_ref().unwrap_err().to_string().contains("Divide by zero"));
     assert_eq!(answers[1].period, Some(Period { from: 0, to: 10 * MINUTE }));
@@ -139,8 +157,10 @@ async fn cases_pass_on_the_fixture_and_fail_when_it_is_wrong() {
         let problems: Vec<_> = outcomes.into_iter().flat_map(|o| o.problems).collect();
         assert!(problems.iter().any(|p| p.starts_with(expected)), "{from} -> {to}: {problems:?}");
     }
-    let other = format!("{BUSY_TESTS}\n[[case]]\nname = \"x\"\nexpect = [{{ principal_id = \"caller-a\" }}]\n\
-        [[case.events]]\nrepeat = 9\nprincipal_id = \"caller-{{i}}\"\nbatch = 6\n");
+    let other = format!(
+        "{BUSY_TESTS}\n[[case]]\nname = \"x\"\nexpect = [{{ principal_id = \"caller-a\" }}]\n\
+        [[case.events]]\nrepeat = 9\nprincipal_id = \"caller-{{i}}\"\nbatch = 6\n"
+    );
     let outcomes = run_all(&busy(BUSY, &other), &StandIn).await.unwrap();
     let problems = &outcomes.last().unwrap().problems;
     assert!(problems[0].starts_with("no finding is like") && problems[1].starts_with("nobody expects"), "{problems:?}");
@@ -167,7 +187,8 @@ fn one_entry_stands_for_many_events() {
         [[case.events]]\nat = \"-1h\"\nrepeat = 2\nevery = \"10m\"\nbatch = 2\nspacing = \"1s\"\nobject_name = \"s{i}-{j}\"\n\
         [[case.events]]\nafter = \"5m\"\nvault_name = \"w\"";
     let case = parse(&TestFile { path: "t.toml".into(), text: text.into() }).unwrap().remove(0);
-    let rows: Vec<_> = case.rows.iter().map(|r| (r.time / 1_000_000, r.columns["vault_name"].as_str().unwrap())).collect();
+    let rows: Vec<_> =
+        case.rows.iter().map(|r| (r.time / 1_000_000, r.columns["vault_name"].as_str().unwrap())).collect();
     assert_eq!(rows, [(-3600, "v"), (-3599, "v"), (-3000, "v"), (-2999, "v"), (-2699, "w")]);
     assert_eq!(case.rows[3].columns["object_name"].as_str(), Some("s1-1"));
 }
@@ -183,8 +204,13 @@ async fn the_check_finds_what_keeps_a_detection_out_of_the_catalogue() {
         (edited("(VALUES ($every), ($window)) AS", "generate_series(1, 2) AS"), "Interval"),
         (edited("count(*) AS observed,", ""), "there is no column 'observed'"),
         // Reads ahead: the future decides. And answers differently when asked in parts.
-        (edited("HAVING count(*) >= $least", "HAVING count(*) >= $least AND max((SELECT max(time) FROM events)) < window_end"),
-            "busy_caller.test.toml:6: case 'five calls"),
+        (
+            edited(
+                "HAVING count(*) >= $least",
+                "HAVING count(*) >= $least AND max((SELECT max(time) FROM events)) < window_end",
+            ),
+            "busy_caller.test.toml:6: case 'five calls",
+        ),
         (edited("time >= $from - $lookback", "time >= $from"), "differ: "),
         (busy(BUSY, &silent_only), "there is no case that fires: add one"),
         (busy(BUSY, BUSY_TESTS.split("[[case]]\nname = \"four").next().unwrap()), "no case that stays silent"),

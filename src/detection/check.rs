@@ -95,7 +95,10 @@ fn forbidden(plan: &LogicalPlan, ctx: &SessionContext) -> Vec<String> {
         match node {
             LogicalPlan::RecursiveQuery(_) => found.push("it uses a recursive CTE, which no cluster runs".to_owned()),
             LogicalPlan::TableScan(scan) if !ctx.table_exist(scan.table_name.clone()).unwrap_or(false) => {
-                found.push(format!("it reads '{}', which is no table: write a VALUES list in place of it", scan.table_name));
+                found.push(format!(
+                    "it reads '{}', which is no table: write a VALUES list in place of it",
+                    scan.table_name
+                ));
             }
             _ => {}
         }

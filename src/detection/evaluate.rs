@@ -1,20 +1,19 @@
 //! Asks a detection about a period and gives back its findings. The session it is handed has the tables `events`,
-//! `activity`, `sightings` and `coverage`; this file registers nothing, writes nothing and knows no clock.
+//! `activity`, `sightings` and `coverage`; this file writes nothing and knows no clock.
 
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::DataFusionError;
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement;
 use futures::TryStreamExt;
 
 use super::header::Trigger;
 use super::parameter::Parameter;
 use super::rows::{Reader, schema_problems};
-use super::{DetectionError, Period, Place, Rule, bind};
+use super::{DetectionError, Period, Place, Rule, bind, stages};
 use crate::alert::Finding;
 
 /// The most findings of one detection in one period. A detection that yields more has no threshold worth the name, and
@@ -118,7 +117,8 @@ async fn evaluate_slice(
     most: usize,
 ) -> Result<Vec<Finding>, DetectionError> {
     let place = || Place::file(&rule.path);
-    let plan = plan(ctx, rule, slice).await?;
+    // The stages live as long as the plan reads them.
+    let (plan, _stages) = stages::plan(ctx, statement(rule, slice)).await.map_err(|e| sql_error(rule, &e))?;
     let problems = schema_problems(rule, plan.schema().as_arrow());
     if !problems.is_empty() {
         return Err(DetectionError::Contract { place: place(), message: problems.join("; ") });
@@ -131,7 +131,9 @@ async fn evaluate_slice(
         let more = reader.findings(&batch);
         findings.extend(more.map_err(|message| DetectionError::Contract { place: place(), message })?);
         if findings.len() > most {
-            let message = format!("more than {MAX_FINDINGS} findings in one period: raise its thresholds, or ask about less time");
+            let message = format!(
+                "more than {MAX_FINDINGS} findings in one period: raise its thresholds, or ask about less time"
+            );
             return Err(DetectionError::Contract { place: place(), message });
         }
     }
@@ -143,6 +145,15 @@ async fn evaluate_slice(
 /// # Errors
 /// [`DetectionError::Sql`] with the line of the file where the planner knows it.
 pub async fn plan(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<LogicalPlan, DetectionError> {
+    stages::checked(ctx, statement(rule, period)).await.map_err(|e| sql_error(rule, &e))
+}
+
+fn sql_error(rule: &Rule, error: &DataFusionError) -> DetectionError {
+    DetectionError::Sql { place: Place::line(&rule.path, line(error)), message: bind::root(error) }
+}
+
+/// The detection's query with every `$name` bound.
+fn statement(rule: &Rule, period: Period) -> Statement {
     let header = &rule.header;
     let mut values = rule.values.clone();
     for (name, value) in [
@@ -156,14 +167,7 @@ pub async fn plan(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<L
     ] {
         values.insert(name.to_owned(), value);
     }
-    let statement = DfStatement::Statement(Box::new(bind::bound(&rule.statement, &values)));
-    let mut state = ctx.state();
-    state.config_mut().options_mut().sql_parser.collect_spans = true;
-    let failed = |e: DataFusionError| DetectionError::Sql { place: Place::line(&rule.path, line(&e)), message: bind::root(&e) };
-    let plan = state.statement_to_plan(statement).await.map_err(failed)?;
-    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    options.verify_plan(&plan).map_err(failed)?;
-    Ok(plan)
+    bind::bound(&rule.statement, &values)
 }
 
 /// The line at which the planner's diagnosis of an error points.

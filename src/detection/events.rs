@@ -54,7 +54,11 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef, String> {
     })
 }
 
-fn collect<'a, T>(name: &str, rows: &'a [Row], read: impl Fn(&'a Value) -> Option<T>) -> Result<Vec<Option<T>>, String> {
+fn collect<'a, T>(
+    name: &str,
+    rows: &'a [Row],
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Vec<Option<T>>, String> {
     let cell = |row: &'a Row| match row.columns.get(name) {
         // TOML has no null: an empty text stands for it where a default is to be taken back.
         None => Ok(None),
@@ -72,9 +76,9 @@ pub(super) fn parse_time(text: &str, start: Micros) -> Result<Micros, String> {
     if let Some(offset) = text.strip_prefix('-') {
         return Ok(start - parse_duration(offset)?);
     }
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|t| t.timestamp_micros())
-        .map_err(|_| format!("'{text}' is no time: write RFC 3339, or an offset from the case's start like \"+5m\" or \"-14d\""))
+    chrono::DateTime::parse_from_rfc3339(text).map(|t| t.timestamp_micros()).map_err(|_| {
+        format!("'{text}' is no time: write RFC 3339, or an offset from the case's start like \"+5m\" or \"-14d\"")
+    })
 }
 
 /// STAND-IN for record's tables: what the decoder would derive from operation and status, where the test leaves it out.
@@ -89,7 +93,8 @@ fn derived(row: &Row) -> Row {
     fill(&mut row, "category", Some("AuditEvent"));
     fill(&mut row, "operation_name", Some("SecretGet"));
     let operation = text(&row, "operation_name").unwrap_or_default();
-    let status = *row.columns.entry("http_status_code").or_insert(Value::Integer(200)).as_integer().as_ref().unwrap_or(&200);
+    let status =
+        *row.columns.entry("http_status_code").or_insert(Value::Integer(200)).as_integer().as_ref().unwrap_or(&200);
     fill(&mut row, "operation_class", Some(operation_class(&operation)));
     fill(&mut row, "object_type", object_type(&operation));
     fill(&mut row, "outcome", Some(outcome(&operation, status)));

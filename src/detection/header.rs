@@ -197,7 +197,8 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
 /// The line on which a field is written, or a parameter (`parameters.name`) in its table.
 fn line_of_field(toml: &str, field: &str) -> Option<usize> {
     let name = field.strip_prefix("parameters.").unwrap_or(field);
-    let first = if name == field { 0 } else { toml.lines().position(|line| line.trim_start().starts_with("[parameters"))? };
+    let first =
+        if name == field { 0 } else { toml.lines().position(|line| line.trim_start().starts_with("[parameters"))? };
     let writes = |line: &str| {
         let line = line.trim_start();
         let line = line.strip_prefix("[parameters.").or_else(|| line.strip_prefix('[')).unwrap_or(line);
@@ -347,7 +348,8 @@ SELECT 1
             ("least =", "window =", "a.sql:12: 'parameters.window': the engine binds"),
             ("about", "abuot", "a.sql:12: unknown field `abuot`"),
             ("-- +++\nSELECT", "SELECT", "a.sql:13: the header is not closed"),
-            ("-- +++\n-- title", "-- title", "a.sql:1: no header"),
+            ("-- +++\n-- title", "-- title", "a.sql:13: the header is not closed"),
+            (GOOD, "SELECT 1", "a.sql:1: no header"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD, "{from}");

@@ -20,6 +20,7 @@ pub mod parameter;
 pub mod period;
 pub mod properties;
 mod rows;
+mod stages;
 mod techniques;
 
 pub use cases::{Fixture, StandIn};

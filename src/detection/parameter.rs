@@ -41,7 +41,9 @@ impl Parameter {
                 Ok(micros) => Self::Duration(micros),
                 Err(_) => Self::Text(text.clone()),
             }),
-            other => Err(format!("{other} is no parameter: use a number, true or false, text, or a length of time like \"10m\"")),
+            other => Err(format!(
+                "{other} is no parameter: use a number, true or false, text, or a length of time like \"10m\""
+            )),
         }
     }
 

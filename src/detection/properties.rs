@@ -29,7 +29,8 @@ pub async fn union_of_parts(
     for pair in edges.windows(2) {
         parts.extend(evaluate(ctx, rule, Period { from: pair[0], to: pair[1] }).await?);
     }
-    Ok(difference(&whole, &parts).map(|d| format!("the period as a whole and in {} parts differ: {d}", edges.len() - 1)))
+    Ok(difference(&whole, &parts)
+        .map(|d| format!("the period as a whole and in {} parts differ: {d}", edges.len() - 1)))
 }
 
 /// Compares the findings up to `until` (a multiple of the detection's step) with those of `truncated`, the same tables

@@ -24,7 +24,9 @@ pub(super) fn schema_problems(rule: &Rule, schema: &Schema) -> Vec<String> {
             problems.push(format!("two columns are called '{}': name them apart with AS", field.name()));
         }
     }
-    let mut column = |name: &str, required: bool, is: fn(&DataType) -> bool, kind: &str| match schema.field_with_name(name) {
+    let mut column = |name: &str, required: bool, is: fn(&DataType) -> bool, kind: &str| match schema
+        .field_with_name(name)
+    {
         Err(_) if required => problems.push(format!("there is no column '{name}' ({kind}): add one with AS {name}")),
         Ok(field) if !is(field.data_type()) && *field.data_type() != DataType::Null => {
             problems.push(format!("column '{name}' is {} and not {kind}: cast it", field.data_type()));
@@ -100,7 +102,11 @@ impl<'a> Reader<'a> {
         }
         let number = |column: &Float64Array, name: &str| match column.is_valid(row).then(|| column.value(row)) {
             Some(x) if x.is_finite() => Ok(x),
-            other => Err(format!("{name} is {other:?} at {}, window end {}: it must be a number", who(), rfc3339(window_end))),
+            other => Err(format!(
+                "{name} is {other:?} at {}, window end {}: it must be a number",
+                who(),
+                rfc3339(window_end)
+            )),
         };
         let observed = number(&columns.observed, "observed")?;
         let expected = number(&columns.expected, "expected")?;
@@ -191,7 +197,12 @@ impl Columns {
         let float = |array: ArrayRef| array.as_primitive::<Float64Type>().clone();
         let text = |array: ArrayRef| array.as_string::<i32>().clone();
         Ok(Self {
-            keys: rule.header.key.iter().map(|k| Ok(text(required(k, DataType::Utf8)?))).collect::<Result<_, ArrowError>>()?,
+            keys: rule
+                .header
+                .key
+                .iter()
+                .map(|k| Ok(text(required(k, DataType::Utf8)?)))
+                .collect::<Result<_, ArrowError>>()?,
             start: required("window_start", time.clone())?,
             end: required("window_end", time)?,
             observed: float(required("observed", DataType::Float64)?),

@@ -120,7 +120,7 @@ mod tests {
             ("SELECT poisson_sf(NULL, 3)", ""),
             ("SELECT poisson_sf(3, -1)", ""),
             ("SELECT round(sum(poisson_sf(k, 1.0)), 3) FROM (VALUES (1), (2)) t(k)", "0.896"),
-            ("SELECT binomial_sf(k, 2, 0.5) FROM (VALUES (2)) t(k)", "0.25"),
+            ("SELECT round(binomial_sf(k, 2, 0.5), 9) FROM (VALUES (2)) t(k)", "0.25"),
             ("SELECT round(negative_binomial_sf(2, 1, 1), 6)", "0.25"),
             ("SELECT round(beta_binomial_sf(2, 2, 1, 1), 6)", "0.333333"),
             ("SELECT round(robust_z(10, 4, 2), 4)", "2.0235"),
@@ -130,7 +130,10 @@ mod tests {
             ("SELECT ip_is_private('10.1.2.3')", "true"),
             ("SELECT ip_is_private('nonsense')", ""),
             ("SELECT ip_in_cidr('10.1.2.3', '10.0.0.0/8')", "true"),
-            ("SELECT sum(CASE WHEN ip_in_cidr(a, '10.0.0.0/8') THEN 1 ELSE 0 END) FROM (VALUES ('10.0.0.1'), ('1.1.1.1')) t(a)", "1"),
+            (
+                "SELECT sum(CASE WHEN ip_in_cidr(a, '10.0.0.0/8') THEN 1 ELSE 0 END) FROM (VALUES ('10.0.0.1'), ('1.1.1.1')) t(a)",
+                "1",
+            ),
         ] {
             assert_eq!(value(sql).await, expected, "{sql}");
         }

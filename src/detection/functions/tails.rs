@@ -15,7 +15,7 @@ use statrs::function::gamma::{checked_gamma_lr, ln_gamma};
 use super::{Body, Description, Function};
 
 /// The largest count or mean that the functions answer for; beyond it they give null.
-const MAX_COUNT: f64 = 1e12;
+const MAX_COUNT: f64 = 1e9;
 
 /// The most trials of [`beta_binomial_sf`], whose work grows with them.
 const MAX_TRIALS: f64 = 1e7;
@@ -35,7 +35,7 @@ pub(super) fn functions() -> Vec<Function> {
             numbers(2),
             |a| rowwise(a, |[k, mean]| poisson_sf(k, mean)),
             "P(X >= k) for X ~ Poisson(mean): the regularised lower gamma function P(k, mean). A fractional k is rounded up; \
-             k <= 0 gives 1; mean = 0 gives 0 for k > 0. A negative mean or one above 1e12 gives null.",
+             k <= 0 gives 1; mean = 0 gives 0 for k > 0. A negative mean or one above 1e9 gives null.",
         ),
         function(
             "binomial_sf",
@@ -43,7 +43,7 @@ pub(super) fn functions() -> Vec<Function> {
             numbers(3),
             |a| rowwise(a, |[k, n, p]| binomial_sf(k, n, p)),
             "P(X >= k) for X ~ Binomial(n, p): the regularised incomplete beta function I_p(k, n - k + 1). A fractional k is \
-             rounded up; k <= 0 gives 1, k > n gives 0. n that is no whole number of 0 to 1e12, or p outside 0 to 1, gives null.",
+             rounded up; k <= 0 gives 1, k > n gives 0. n that is no whole number of 0 to 1e9, or p outside 0 to 1, gives null.",
         ),
         function(
             "negative_binomial_sf",
@@ -52,7 +52,7 @@ pub(super) fn functions() -> Vec<Function> {
             |a| rowwise(a, |[k, mean, dispersion]| negative_binomial_sf(k, mean, dispersion)),
             "P(X >= k) for X negative binomial with variance = mean + dispersion * mean^2 (a Poisson whose mean varies like a \
              gamma variable with shape 1/dispersion): I_q(k, 1/dispersion), q = mean / (mean + 1/dispersion). dispersion = 0 is \
-             poisson_sf. k <= 0 gives 1. Negative arguments, or ones above 1e12, give null.",
+             poisson_sf. k <= 0 gives 1. Negative arguments, or ones above 1e9, give null.",
         ),
         function(
             "beta_binomial_sf",
@@ -130,7 +130,9 @@ pub(super) fn binomial_sf(k: f64, n: f64, p: f64) -> Option<f64> {
     // p^k (1-p)^(n-k+1) / (k B(k, n-k+1)), in logarithms.
     let ln_ways = ln_rising(n - k + 1.0, k) - ln_gamma(k + 1.0);
     let ln_front = ln_ways + k * p.ln() + (n - k + 1.0) * (-p).ln_1p();
-    Some(incomplete_beta(k, n - k + 1.0, p, 1.0 - p, ln_front))
+    let down = |i: f64| i * (1.0 - p) / ((n - i + 1.0) * p);
+    let ln_pmf = ln_front - (-p).ln_1p();
+    Some(upper_tail(Shape { k, b: n - k + 1.0, x: p, y: 1.0 - p, ln_front }, ln_pmf, down))
 }
 
 /// P(X ≥ k), X negative binomial with the given mean and variance = mean + dispersion · mean².
@@ -148,7 +150,9 @@ pub(super) fn negative_binomial_sf(k: f64, mean: f64, dispersion: f64) -> Option
     // q^k (1-q)^r / (k B(k, r)) with q = mean / (mean + r), in logarithms; no term is larger than k ln k.
     let ln_odds = (mean / (mean + shape)).ln();
     let ln_front = ln_rising(shape, k) - ln_gamma(k + 1.0) + k * ln_odds - shape * (mean / shape).ln_1p();
-    Some(incomplete_beta(k, shape, mean / (mean + shape), shape / (mean + shape), ln_front))
+    let q = mean / (mean + shape);
+    let down = |i: f64| i / (q * (i - 1.0 + shape));
+    Some(upper_tail(Shape { k, b: shape, x: q, y: shape / (mean + shape), ln_front }, ln_front, down))
 }
 
 /// P(X ≥ k), X ~ BetaBinomial(n, alpha, beta).
@@ -185,14 +189,35 @@ fn ln_rising(x: f64, n: f64) -> f64 {
     (x - 0.5) * (n / x).ln_1p() + n * ((x + n).ln() - 1.0) + series(x + n) - series(x)
 }
 
-/// I_x(a, b), the regularised incomplete beta function, with y = 1 - x and `ln_front` = ln(x^a y^b / (a B(a, b))).
-fn incomplete_beta(a: f64, b: f64, x: f64, y: f64, ln_front: f64) -> f64 {
-    if x <= (a + 1.0) / (a + b + 2.0) {
-        return (ln_front + beta_fraction(a, b, x).ln()).exp().min(1.0);
+/// A tail as an incomplete beta function I_x(k, b) with whole k, y = 1 - x, and ln_front = ln(x^k y^b / (k B(k, b))).
+struct Shape {
+    k: f64,
+    b: f64,
+    x: f64,
+    y: f64,
+    ln_front: f64,
+}
+
+/// I_x(k, b); `ln_pmf` is the logarithm of the probability of k itself, `down(i)` the ratio of that of i - 1 to that of i.
+fn upper_tail(s: Shape, ln_pmf: f64, down: impl Fn(f64) -> f64) -> f64 {
+    /// Above this the fraction of the complement loses digits to y near 1; the sum does not, and is short there.
+    const LARGE: f64 = 1e5;
+    if s.x <= (s.k + 1.0) / (s.k + s.b + 2.0) {
+        return (s.ln_front + beta_fraction(s.k, s.b, s.x).ln()).exp().min(1.0);
     }
-    // The complement, whose fraction converges here: its front is the same but for the division by b in place of a.
-    let complement = (ln_front + a.ln() - b.ln() + beta_fraction(b, a, y).ln()).exp();
-    (1.0 - complement).clamp(0.0, 1.0)
+    let complement = if s.b <= LARGE {
+        // The complement's front is the same but for the division by b in place of k.
+        s.ln_front + s.k.ln() - s.b.ln() + beta_fraction(s.b, s.k, s.y).ln()
+    } else {
+        let (mut term, mut sum, mut i) = (1.0, 1.0, s.k - 1.0);
+        while i > 0.0 && term > sum * 1e-17 {
+            term *= down(i);
+            sum += term;
+            i -= 1.0;
+        }
+        ln_pmf + down(s.k).ln() + sum.ln()
+    };
+    (1.0 - complement.exp()).clamp(0.0, 1.0)
 }
 
 /// The continued fraction of the incomplete beta function by Lentz's method (DLMF 8.17.22); about √max(a, b) steps.

@@ -1,0 +1,57 @@
+//! What every command needs: checked configuration with the arguments laid over it, and the doors to the rooms.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+
+use super::{Format, Global};
+use crate::config::Config;
+use crate::detection::{Library, Overrides};
+use crate::state::State;
+use crate::store::{Access, Store};
+
+/// The checked start of a command.
+pub struct Context {
+    /// Configuration, environment and flags, in rising order.
+    pub config: Config,
+    /// Form of the output.
+    pub format: Format,
+    /// Whether a progress bar may show.
+    pub progress: bool,
+}
+
+impl Context {
+    /// Reads the configuration and lays the global flags over it.
+    pub fn load(global: &Global) -> anyhow::Result<Context> {
+        let mut config = Config::load(global.config.as_deref())?;
+        if let Some(store) = &global.store {
+            config.store = store.clone();
+        }
+        Ok(Context { config, format: global.format, progress: !global.no_progress })
+    }
+
+    /// Opens the store, making it first where that is allowed.
+    pub async fn store(&self, access: Access) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.config.store, access).await?)
+    }
+
+    /// Opens the state beside the store.
+    pub fn state(&self, store: &Store) -> anyhow::Result<State> {
+        Ok(State::open(store.dir(), store.store_id())?)
+    }
+
+    /// Loads the detections: the built-in ones, the user's, switches and parameters.
+    pub fn library(&self, folder: Option<&PathBuf>) -> anyhow::Result<Library> {
+        let overrides =
+            Overrides { off: self.config.rules_off.iter().cloned().collect(), params: self.config.rules_set.clone() };
+        let folder = folder.or(self.config.rules_folder.as_ref());
+        Library::load(folder.map(PathBuf::as_path), &overrides).context("the detections could not be loaded")
+    }
+}
+
+/// The clock. Below the commands a time is passed in.
+#[allow(clippy::disallowed_methods)]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}

@@ -1,0 +1,231 @@
+//! `kvaudit detect`: the detections over a period, and every alert with a finding in it.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::context::{Context, now};
+use super::{FailOn, Format, Outcome, WrongUse, note, progress, table, times};
+use crate::alert::{Alert, AlertState, Micros};
+use crate::detection::{self, Library, Period, Rule};
+use crate::state::{AlertFilter, Order, RuleInfo, State};
+use crate::store::{Access, SessionUse, Store};
+
+/// A day: the period of `detect` unless told otherwise.
+const DAY: Micros = 86_400_000_000;
+/// Alerts that a command prints at the most; the rest is named by its number.
+pub const MOST_ALERTS: usize = 10_000;
+
+/// Arguments of `detect`.
+#[derive(Debug, Args)]
+pub struct DetectArgs {
+    /// Start of the period: RFC 3339, a date, or a span back from the last record (24h, 7d). Default: a day before its end.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End of the period. Default: the last record.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Only these rules.
+    #[arg(long = "rule", value_name = "ID")]
+    rules: Vec<String>,
+    #[command(flatten)]
+    fail_on: FailOn,
+}
+
+pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outcome> {
+    let store = context.store(Access::Existing).await?;
+    let state = context.state(&store)?;
+    let library = context.library(None)?;
+    store.refresh_rollups().await?;
+    let Some((first, last)) = store.span().await? else {
+        note("the store holds no events yet: there is nothing to detect in");
+        if context.format == Format::Json {
+            writeln!(std::io::stdout(), "[]")?;
+        }
+        return Ok(Outcome::Done);
+    };
+    // The last record lies before the period's end, which is exclusive.
+    let end = last + 1;
+    let to = args.to.as_deref().map_or(Ok(end), |t| times::parse(t, last))?;
+    let from = args.from.as_deref().map_or(Ok(to - DAY), |t| times::parse(t, last))?;
+    if from >= to {
+        return Err(WrongUse(format!(
+            "the period is empty: --from {} does not lie before --to {}",
+            times::minute(from),
+            times::minute(to)
+        ))
+        .into());
+    }
+    let period = Period { from: from.max(first), to: to.min(end) };
+    let rules = selected(&library, &args.rules)?;
+    let mut run = evaluate(context, &store, &state, &rules, period).await?;
+    run.failed.extend(broken(&library));
+    let alerts = run.alerts(&state, &rules)?;
+    if context.format == Format::Table {
+        note(&format!(
+            "period: {} to {} UTC, {} rules",
+            times::minute(period.from),
+            times::minute(period.to),
+            rules.len()
+        ));
+    }
+    print(context.format, &alerts)?;
+    Ok(outcome(&run, &alerts, &args.fail_on))
+}
+
+/// What an evaluation left behind.
+pub struct Run {
+    /// The period that was evaluated, over all rules' own cuts.
+    pub period: Period,
+    /// A sentence for each rule that failed.
+    pub failed: Vec<String>,
+}
+
+impl Run {
+    /// The alerts with a finding in the period, worst first.
+    pub fn alerts(&self, state: &State, rules: &[&Rule]) -> anyhow::Result<Vec<Alert>> {
+        let filter = AlertFilter {
+            from: Some(self.period.from),
+            to: Some(self.period.to),
+            include_suppressed: true,
+            ..AlertFilter::default()
+        };
+        let page = state.alerts(&filter, Order::SeverestFirst, MOST_ALERTS, None, now().timestamp_micros())?;
+        let wanted = |alert: &Alert| rules.iter().any(|rule| rule.id == alert.rule_id);
+        Ok(page.alerts.into_iter().filter(|a| a.state != AlertState::Withdrawn && wanted(a)).collect())
+    }
+}
+
+/// A sentence for each of the user's files that is no detection.
+pub fn broken(library: &Library) -> Vec<String> {
+    library.broken().iter().map(|error| format!("a detection could not be read: {error}")).collect()
+}
+
+/// The rules that were asked for, all of them by default.
+fn selected<'a>(library: &'a Library, ids: &[String]) -> anyhow::Result<Vec<&'a Rule>> {
+    if ids.is_empty() {
+        return Ok(library.rules().iter().collect());
+    }
+    ids.iter()
+        .map(|id| {
+            library.get(id).ok_or_else(|| {
+                let all = library.rules().iter().map(|r| r.id.as_str()).collect::<Vec<_>>().join(", ");
+                WrongUse(format!("there is no rule '{id}': known are {all}")).into()
+            })
+        })
+        .collect()
+}
+
+/// Evaluates the rules, stores findings and alerts, and exports the alerts as a table. A rule that fails does not stop the others.
+pub async fn evaluate(
+    context: &Context,
+    store: &Store,
+    state: &State,
+    rules: &[&Rule],
+    period: Period,
+) -> anyhow::Result<Run> {
+    let session = store.session(SessionUse::Detection).await?;
+    detection::functions::register(&session);
+    let bar = progress::steps(context.progress, rules.len() as u64);
+    let told = |p: detection::evaluate::Progress<'_>| {
+        bar.set_position(p.done as u64);
+        bar.set_message(p.next.unwrap_or_default().to_owned());
+    };
+    let evaluations = detection::evaluate_all(&session, rules.iter().copied(), period, told).await?;
+    let mut run = Run { period, failed: Vec::new() };
+    for (rule, evaluation) in rules.iter().zip(evaluations) {
+        let Some(asked) = evaluation.period else { continue };
+        match evaluation.findings {
+            Ok(findings) => {
+                run.period.from = run.period.from.min(asked.from);
+                run.period.to = run.period.to.max(asked.to);
+                state.record(&info(rule), (asked.from, asked.to), &findings, now().timestamp_micros())?;
+            }
+            Err(error) => run.failed.push(format!("rule {} failed: {error}", rule.id)),
+        }
+    }
+    bar.finish_and_clear();
+    export(store, state).await?;
+    Ok(run)
+}
+
+/// Writes the alerts into the store's table, so that SQL and other engines see them.
+pub async fn export(store: &Store, state: &State) -> anyhow::Result<()> {
+    let filter = AlertFilter { include_suppressed: true, ..AlertFilter::default() };
+    let mut alerts = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = state.alerts(
+            &filter,
+            Order::NewestFirst,
+            crate::state::MAX_PAGE,
+            cursor.as_deref(),
+            now().timestamp_micros(),
+        )?;
+        alerts.extend(page.alerts);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    store.write_alerts(crate::store::alerts_batch(&alerts)).await?;
+    Ok(())
+}
+
+fn info(rule: &Rule) -> RuleInfo {
+    RuleInfo {
+        rule_id: rule.id.clone(),
+        title: rule.header.title.clone(),
+        techniques: rule.header.techniques.clone(),
+        quiet_for_micros: rule.header.quiet_for,
+        severity: rule.header.severity,
+    }
+}
+
+/// The exit code: a failed rule is worse than a standing alert, since it may hide one.
+pub fn outcome(run: &Run, alerts: &[Alert], fail_on: &FailOn) -> Outcome {
+    for failure in &run.failed {
+        note(failure);
+    }
+    if !run.failed.is_empty() {
+        return Outcome::Partial;
+    }
+    let stands = |a: &Alert, at| a.severity >= at && !a.suppressed && a.state == AlertState::Open;
+    match fail_on.fail_on {
+        Some(at) if alerts.iter().any(|a| stands(a, at)) => Outcome::AlertsStand,
+        _ => Outcome::Done,
+    }
+}
+
+/// Prints alerts in the form that was asked for.
+pub fn print(format: Format, alerts: &[Alert]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(alerts)?)?,
+        Format::Jsonl => {
+            for alert in alerts {
+                writeln!(out, "{}", serde_json::to_string(alert)?)?;
+            }
+        }
+        Format::Csv => super::alerts::write_csv(&mut out, alerts)?,
+        Format::Table if alerts.is_empty() => writeln!(out, "no alerts")?,
+        Format::Table => {
+            writeln!(out, "{}", table::alerts(alerts))?;
+            writeln!(out, "{}", tally(alerts))?;
+        }
+    }
+    Ok(())
+}
+
+/// `3 high, 2 medium, 1 low`, worst first.
+pub fn tally(alerts: &[Alert]) -> String {
+    let parts: Vec<String> = crate::alert::Severity::ALL
+        .into_iter()
+        .rev()
+        .filter_map(|s| {
+            let n = alerts.iter().filter(|a| a.severity == s).count();
+            (n > 0).then(|| format!("{n} {s}"))
+        })
+        .collect();
+    if parts.is_empty() { "no alerts".to_owned() } else { format!("alerts: {}", parts.join(", ")) }
+}

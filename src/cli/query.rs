@@ -1,0 +1,158 @@
+//! `kvaudit query SQL`: read-only, bounded SQL over the store's tables.
+
+use std::io::{BufWriter, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use clap::Args;
+
+use super::context::Context;
+use super::{Format, Outcome, WrongUse, note, table, text};
+use crate::store::{Access, QueryLimits, Store};
+
+/// The longest SQL text that is read from a file.
+const MAX_SQL_BYTES: u64 = 1024 * 1024;
+/// Rows of a table for a person, unless asked for more.
+const TABLE_ROWS: usize = 1_000;
+
+/// Arguments of `query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// One SELECT. Tables: events, activity, sightings, coverage, quarantine, alerts.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    sql: Option<String>,
+    /// Read the SQL from a file (- for standard input).
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Rows at the most [default: 1000 as a table, else 1000000].
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<usize>,
+    /// Time at the most, for instance 30s.
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome> {
+    let sql = match &args.file {
+        Some(path) => read_sql(path)?,
+        None => args.sql.clone().expect("clap asks for one of the two"),
+    };
+    let store = context.store(Access::Existing).await?;
+    let rows = args.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { 1_000_000 });
+    let limits = QueryLimits { rows, time: args.timeout, ..QueryLimits::default() };
+    let mut answer = store.query(&sql, limits).await?;
+    let schema = answer.schema();
+    let mut batches = Vec::new();
+    while let Some(batch) = answer.next().await? {
+        batches.push(batch);
+    }
+    write(context.format, &schema, &batches)?;
+    if answer.is_cut() {
+        note(&format!("stopped at {rows} rows: more with --limit"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Runs SQL of our own and gathers its rows.
+pub async fn collect(store: &Store, sql: &str, limits: QueryLimits) -> anyhow::Result<Vec<RecordBatch>> {
+    Ok(store.query(sql, limits).await?.collect().await?)
+}
+
+fn read_sql(path: &PathBuf) -> anyhow::Result<String> {
+    let mut sql = String::new();
+    let reader: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(
+            std::fs::File::open(path)
+                .with_context(|| format!("the SQL file '{}' could not be opened", path.display()))?,
+        )
+    };
+    reader
+        .take(MAX_SQL_BYTES + 1)
+        .read_to_string(&mut sql)
+        .with_context(|| format!("the SQL file '{}' could not be read as UTF-8", path.display()))?;
+    if sql.len() as u64 > MAX_SQL_BYTES {
+        return Err(WrongUse(format!("the SQL in '{}' is longer than {MAX_SQL_BYTES} bytes", path.display())).into());
+    }
+    Ok(sql)
+}
+
+/// Prints the rows in the form that was asked for.
+pub fn write(format: Format, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let nulls = WriterBuilder::new().with_explicit_nulls(true);
+    match format {
+        Format::Json if batches.iter().all(|b| b.num_rows() == 0) => writeln!(out, "[]")?,
+        Format::Json => {
+            let mut writer = nulls.build::<_, JsonArray>(&mut out);
+            writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+            writeln!(out)?;
+        }
+        Format::Jsonl => {
+            let mut writer = nulls.build::<_, LineDelimited>(&mut out);
+            writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+        }
+        Format::Csv => write_csv(&mut out, schema, batches)?,
+        Format::Table => write_table(&mut out, schema, batches)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn formatters(batch: &RecordBatch) -> anyhow::Result<Vec<ArrayFormatter<'_>>> {
+    const OPTIONS: FormatOptions<'_> = FormatOptions::new().with_display_error(true);
+    batch.columns().iter().map(|c| Ok(ArrayFormatter::try_new(c.as_ref(), &OPTIONS)?)).collect()
+}
+
+fn write_csv(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(schema.fields().iter().map(|f| text::csv_cell(f.name())))?;
+    for batch in batches {
+        let columns = formatters(batch)?;
+        for row in 0..batch.num_rows() {
+            writer.write_record(columns.iter().map(|c| text::csv_cell(&c.value(row).to_string())))?;
+        }
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+/// A table where the columns fit, else one line a column: a record of sixty columns is no table.
+fn write_table(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
+    let width = table::width();
+    let narrow = schema.fields().len() * 9 > width;
+    let header: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let mut grid = table::table(&header);
+    let longest = header.iter().map(|h| h.len()).max().unwrap_or(0);
+    let mut rows = 0;
+    for batch in batches {
+        let columns = formatters(batch)?;
+        for row in 0..batch.num_rows() {
+            rows += 1;
+            if !narrow {
+                grid.add_row(columns.iter().map(|c| table::cell(&c.value(row).to_string())));
+                continue;
+            }
+            writeln!(out, "── row {rows} {}", "─".repeat(width.saturating_sub(9)))?;
+            for (name, column) in header.iter().zip(&columns) {
+                let value = column.value(row).to_string();
+                if !value.is_empty() {
+                    writeln!(out, "{name:>longest$}  {}", text::safe(&value))?;
+                }
+            }
+        }
+    }
+    if !narrow && rows > 0 {
+        writeln!(out, "{}", table::trimmed(&grid))?;
+    }
+    writeln!(out, "{} {}", table::count(rows), if rows == 1 { "row" } else { "rows" })?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `kvaudit rules`: list, show, check, test.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::{Format, Outcome, WrongUse, note, table};
+use crate::detection::{Library, Rule, StandIn, cases, check};
+
+/// Arguments of `rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    #[command(subcommand)]
+    action: Action,
+    /// A folder of your own detections, beside the built-in ones; a file with a built-in's name replaces it.
+    #[arg(long, global = true, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Every detection: id, severity, status, techniques.
+    List,
+    /// One detection: what it is for, its parameters, its SQL.
+    Show {
+        /// The rule's id.
+        id: String,
+    },
+    /// Parse, plan and check the contract of every detection (or of some).
+    Check {
+        /// Only these rules.
+        ids: Vec<String>,
+    },
+    /// Run the cases beside every detection (or some).
+    Test {
+        /// Only these rules.
+        ids: Vec<String>,
+    },
+}
+
+pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome> {
+    let library = context.library(args.folder.as_ref())?;
+    let broken = super::detect::broken(&library);
+    for failure in &broken {
+        note(failure);
+    }
+    let outcome = match args.action {
+        Action::List => list(context.format, &library),
+        Action::Show { id } => show(find(&library, &id)?),
+        Action::Check { ids } => check_rules(&chosen(&library, &ids)?).await,
+        Action::Test { ids } => test_rules(&chosen(&library, &ids)?).await,
+    }?;
+    Ok(if broken.is_empty() { outcome } else { Outcome::Partial })
+}
+
+fn find<'a>(library: &'a Library, id: &str) -> anyhow::Result<&'a Rule> {
+    library.get(id).ok_or_else(|| WrongUse(format!("there is no rule '{id}': see kvaudit rules list")).into())
+}
+
+fn chosen<'a>(library: &'a Library, ids: &[String]) -> anyhow::Result<Vec<&'a Rule>> {
+    if ids.is_empty() { Ok(library.rules().iter().collect()) } else { ids.iter().map(|id| find(library, id)).collect() }
+}
+
+fn list(format: Format, library: &Library) -> anyhow::Result<Outcome> {
+    let mut out = std::io::stdout().lock();
+    let rows: Vec<serde_json::Value> = library.rules().iter().map(describe).collect();
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
+        Format::Jsonl => {
+            for row in &rows {
+                writeln!(out, "{row}")?;
+            }
+        }
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(&mut out);
+            csv.write_record(["rule_id", "title", "severity", "status", "techniques"])?;
+            for rule in library.rules() {
+                let h = &rule.header;
+                csv.write_record([
+                    rule.id.as_str(),
+                    &h.title,
+                    h.severity.as_str(),
+                    h.status.as_str(),
+                    &h.techniques.join(" "),
+                ])?;
+            }
+            csv.flush()?;
+        }
+        Format::Table => {
+            let mut grid = table::table(&["rule", "severity", "status", "techniques", "title"]);
+            for rule in library.rules() {
+                let h = &rule.header;
+                grid.add_row([
+                    table::cell(&rule.id),
+                    table::severity_cell(h.severity),
+                    table::cell(h.status.as_str()),
+                    table::cell(&h.techniques.join(", ")),
+                    table::cell(&h.title),
+                ]);
+            }
+            writeln!(out, "{}", table::trimmed(&grid))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(rule: &Rule) -> serde_json::Value {
+    let h = &rule.header;
+    serde_json::json!({
+        "rule_id": rule.id, "title": h.title, "severity": h.severity, "status": h.status.as_str(), "techniques": h.techniques,
+    })
+}
+
+fn show(rule: &Rule) -> anyhow::Result<Outcome> {
+    writeln!(std::io::stdout().lock(), "{}", rule.sql.trim_end())?;
+    Ok(Outcome::Done)
+}
+
+async fn check_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {
+    let mut problems = 0;
+    for rule in rules {
+        for problem in check::check(rule, &StandIn).await {
+            problems += 1;
+            writeln!(std::io::stdout(), "{problem}")?;
+        }
+    }
+    note(&format!("{} rules checked, {problems} problems", rules.len()));
+    Ok(if problems == 0 { Outcome::Done } else { Outcome::Partial })
+}
+
+async fn test_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {
+    let (mut passed, mut failed) = (0, 0);
+    for rule in rules {
+        for result in cases::run_all(rule, &StandIn).await? {
+            if result.problems.is_empty() {
+                passed += 1;
+            }
+            for problem in &result.problems {
+                writeln!(std::io::stdout(), "{} / {}: {problem}", rule.id, result.name)?;
+            }
+            failed += usize::from(!result.problems.is_empty());
+        }
+    }
+    writeln!(std::io::stdout(), "{passed} cases passed, {failed} failed")?;
+    Ok(if failed == 0 { Outcome::Done } else { Outcome::Partial })
+}
