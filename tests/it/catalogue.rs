@@ -1,0 +1,37 @@
+//! The catalogue: every built-in detection parses, plans, keeps its contract, and passes its cases.
+
+use crate::support::Place;
+
+#[test]
+fn every_detection_keeps_the_contract_and_passes_its_cases() {
+    let place = Place::new();
+    let checked = place.run(&["rules", "check"]);
+    assert_eq!((checked.code, checked.out.as_str()), (0, ""), "{}{}", checked.out, checked.err);
+    let tested = place.run(&["rules", "test"]).code(0);
+    assert!(tested.out.contains(" 0 failed"), "{}", tested.out);
+}
+
+#[test]
+fn the_list_has_the_contracts_fields_and_the_four_detections() {
+    let out = Place::new().run(&["rules", "list", "--format", "jsonl"]).code(0).out;
+    let rules: Vec<serde_json::Value> = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    for id in ["chatty_caller", "denied_spike", "mass_secret_read", "throttling"] {
+        let rule = rules.iter().find(|r| r["rule_id"] == id).unwrap_or_else(|| panic!("no {id}"));
+        for field in ["title", "severity", "status", "techniques"] {
+            assert!(!rule[field].is_null(), "{rule}");
+        }
+    }
+}
+
+#[test]
+fn a_users_folder_adds_and_replaces_and_its_mistakes_are_told_with_the_line() {
+    let place = Place::new();
+    let own =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/queries/detections/throttling.sql")).unwrap();
+    place.file("mine/my_rule.sql", &own);
+    let out = place.run(&["rules", "list", "--format", "jsonl", "--folder", "mine"]).code(0).out;
+    assert!(out.contains("my_rule"), "{out}");
+    place.file("mine/broken.sql", own.replacen("-- severity", "-- sevrity", 1));
+    let ran = place.run(&["rules", "list", "--folder", "mine"]).code(1);
+    assert!(ran.err.contains("broken.sql") && ran.err.contains("sevrity"), "{}", ran.err);
+}

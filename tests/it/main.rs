@@ -1,0 +1,15 @@
+//! The integration tests: one binary, since each test binary with DataFusion is large.
+//! They run the built program as its users do: make a directory, run, compare.
+
+mod api;
+mod architecture;
+mod bad_input;
+mod catalogue;
+mod contracts;
+mod detect;
+mod idempotence;
+mod ingest;
+mod interchange;
+mod kill;
+mod query;
+mod support;
