@@ -1,1 +1,80 @@
-//! To come.
+//! The loop that joins source, record and store: bytes in order to whole records, records on all cores
+//! to batches, batches in order to atomic commits. It keeps the counts and never prints.
+//!
+//! ```text
+//! reader thread ──works──> decoders (one a core) ──batches──> collector ──append──> store
+//! ```
+//!
+//! Every channel is bounded, so memory does not grow with the input: when the store is slow, the reader waits.
+
+mod pipeline;
+
+use serde::Serialize;
+
+pub use pipeline::{Progress, ingest};
+
+use crate::record::frame::FrameLimits;
+use crate::source::Limits as SourceLimits;
+
+/// Rows that are gathered into one commit. More rows are fewer and better files, and more memory.
+const BATCH_ROWS: usize = 131_072;
+
+/// What an ingest may be told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Limits on what a source may yield.
+    pub source: SourceLimits,
+    /// Limits on a record.
+    pub frame: FrameLimits,
+    /// Rows of one commit.
+    pub batch_rows: usize,
+    /// Arrival of the records, microseconds: `ingested_at`, and what "in the future" means.
+    pub arrived: i64,
+}
+
+impl Options {
+    /// The defaults, for records that arrive at `arrived`.
+    pub fn new(arrived: i64) -> Self {
+        Self { source: SourceLimits::default(), frame: FrameLimits::default(), batch_rows: BATCH_ROWS, arrived }
+    }
+}
+
+/// What an ingest did; its JSON is a contract. `records_read = events_written + duplicates + skipped + quarantined`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Records that were read whole.
+    pub records_read: u64,
+    /// Records that the store did not hold before.
+    pub events_written: u64,
+    /// Records that it held, or that came twice.
+    pub duplicates: u64,
+    /// Records of other services.
+    pub skipped: u64,
+    /// Pieces that are no event, kept in `quarantine`.
+    pub quarantined: u64,
+    /// Tails that are no whole record: they wait for the rest.
+    pub incomplete: u64,
+    /// Bytes read from files, before decompression.
+    pub bytes_read: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Sources that were not read to their end, and why; a sentence each.
+    #[serde(skip)]
+    pub problems: Vec<String>,
+    /// Remarks that are no failure, for instance an incomplete tail; a sentence each.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+}
+
+/// Why an ingest stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A worker thread ended early.
+    #[error(
+        "a decoding thread stopped unexpectedly: nothing of the unfinished batch was written; run the same command again, and report this as a bug if it recurs"
+    )]
+    Worker,
+}

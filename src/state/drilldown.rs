@@ -13,16 +13,17 @@ const SHOWN: &str = "time, operation_name, outcome, http_status_code, vault_name
 const MAX_FILTERS: usize = 16;
 
 /// SQL over `events`, for `kvaudit query`: the records from `start` to before `end` whose columns equal the key's
-/// values ("" stands for null) and that one of `filters` (SQL of the rule's own) lets through, where there are any.
+/// values and that one of `filters` (SQL of the rule's own) lets through, where there are any. A value "" stands for
+/// null; with a filter of the rule's own it says nothing, since the key is then of several scopes and the filter knows.
 pub(super) fn sql(start: Micros, end: Micros, key: &[(String, String)], filters: &[&str]) -> String {
     let mut sql = format!("SELECT {SHOWN}\nFROM events\nWHERE time >= {} AND time < {}", time(start), time(end));
     for (column, value) in key {
         if !COLUMNS.iter().any(|c| c.name == column && c.kind == Kind::Text) {
             continue;
         }
-        if value.is_empty() {
+        if value.is_empty() && filters.is_empty() {
             write!(sql, "\n  AND {column} IS NULL").expect("writing to a String");
-        } else {
+        } else if !value.is_empty() {
             write!(sql, "\n  AND {column} = {}", quoted(value)).expect("writing to a String");
         }
     }

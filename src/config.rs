@@ -1,0 +1,156 @@
+//! Configuration: raw TOML in, checked values out, after which nothing checks again. Reads no environment
+//! and no arguments; `cli` lays those over it, in rising order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Where `serve` listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8474";
+/// Where the store lies unless told otherwise.
+pub const DEFAULT_STORE: &str = "./kvaudit-store";
+
+/// What a configuration file may hold. Unknown keys are errors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    store: Option<PathBuf>,
+    listen: Option<String>,
+    rules: RawRules,
+    ingest: RawIngest,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRules {
+    folder: Option<PathBuf>,
+    off: Vec<String>,
+    set: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawIngest {
+    max_record_bytes: Option<usize>,
+    max_ratio: Option<u64>,
+}
+
+/// Checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory of the store.
+    pub store: PathBuf,
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// The user's own folder of detections.
+    pub rules_folder: Option<PathBuf>,
+    /// Rules that are switched off.
+    pub rules_off: Vec<String>,
+    /// Parameters that differ from a rule's default: `rule.parameter` to value.
+    pub rules_set: BTreeMap<String, toml::Value>,
+    /// Longest record that is read, in bytes.
+    pub max_record_bytes: Option<usize>,
+    /// How many times its compressed size a file may grow to.
+    pub max_ratio: Option<u64>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("configuration '{}' could not be read: {reason}; check the path given with --config", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The file is not what it should be.
+    #[error("configuration '{}' is not valid: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads a file, or takes the defaults where there is none.
+    pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+        let Some(path) = path else {
+            return Ok(check(Raw::default(), Path::new(".")).expect("the defaults are valid"));
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::Unreadable { path: path.to_owned(), reason: e.to_string() })?;
+        let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
+        let raw: Raw = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+        check(raw, path.parent().unwrap_or(Path::new("."))).map_err(invalid)
+    }
+}
+
+/// Paths in a file are relative to the file.
+fn check(raw: Raw, base: &Path) -> Result<Config, String> {
+    let listen = raw.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
+    let listen = listen
+        .parse()
+        .map_err(|_| format!("listen = '{listen}' is no address: write ADDRESS:PORT, for instance {DEFAULT_LISTEN}"))?;
+    if raw.ingest.max_record_bytes.is_some_and(|n| !(1024..=256 * 1024 * 1024).contains(&n)) {
+        return Err("ingest.max_record_bytes must lie between 1024 and 268435456".to_owned());
+    }
+    if raw.ingest.max_ratio.is_some_and(|n| n < 2) {
+        return Err("ingest.max_ratio must be 2 or more".to_owned());
+    }
+    let mut rules_set = BTreeMap::new();
+    for (rule, value) in raw.rules.set {
+        match value {
+            toml::Value::Table(parameters) => {
+                rules_set.extend(parameters.into_iter().map(|(name, value)| (format!("{rule}.{name}"), value)));
+            }
+            value => {
+                rules_set.insert(rule, value);
+            }
+        }
+    }
+    Ok(Config {
+        store: raw.store.map_or_else(|| PathBuf::from(DEFAULT_STORE), |p| base.join(p)),
+        listen,
+        rules_folder: raw.rules.folder.map(|p| base.join(p)),
+        rules_off: raw.rules.off,
+        rules_set,
+        max_record_bytes: raw.ingest.max_record_bytes,
+        max_ratio: raw.ingest.max_ratio,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        toml::from_str::<Raw>(text).map_err(|e| e.to_string()).and_then(|raw| check(raw, Path::new("/etc/kvaudit")))
+    }
+
+    #[test]
+    fn a_file_sets_what_it_names_and_paths_are_relative_to_it() {
+        let config =
+            load("store = 'data'\n[rules]\noff = ['throttling']\n[rules.set]\nmass_secret_read.min_objects = 30\n")
+                .unwrap();
+        assert_eq!(config.store, Path::new("/etc/kvaudit/data"));
+        assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
+        assert_eq!(config.rules_set["mass_secret_read.min_objects"].as_integer(), Some(30));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("stroe = 'x'", "stroe"),
+            ("listen = 'everywhere'", "'everywhere' is no address"),
+            ("[ingest]\nmax_record_bytes = 5", "max_record_bytes"),
+        ] {
+            assert!(load(text).unwrap_err().contains(part), "{text}");
+        }
+    }
+}

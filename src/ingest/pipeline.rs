@@ -1,0 +1,258 @@
+//! The threads of an ingest and the channels between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{IngestError, Options, Report};
+use crate::record::Reject;
+use crate::record::decode::{Decoded, Decoder};
+use crate::record::frame::{Block, FrameError, Framer, Pieces};
+use crate::source::{self, Input, ReadProblem};
+use crate::store::{Appended, Store};
+
+/// Is told how many bytes of the sources have been read.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Bytes that one work gathers at the least, from as many small files as it takes: an hourly blob of a
+/// few records is not worth a batch of its own.
+const WORK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Blocks for one decoder, in order.
+struct Work {
+    number: u64,
+    parts: Vec<(Arc<str>, Block)>,
+}
+
+/// What the reader knows at the end.
+#[derive(Default)]
+struct Reading {
+    incomplete: u64,
+    problems: Vec<String>,
+    remarks: Vec<String>,
+}
+
+/// Reads the inputs in order into the store. A source that fails is told in the report; the rest is read.
+pub async fn ingest(
+    store: &Store,
+    inputs: Vec<Input>,
+    options: &Options,
+    progress: Progress,
+) -> Result<Report, IngestError> {
+    let started = Instant::now();
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let (work_in, work_out) = bounded::<Work>(workers);
+    // The collector is async: its channel's sender blocks the decoders when the store is slow.
+    let (done_in, mut done_out) = tokio::sync::mpsc::channel::<(u64, Decoded)>(workers);
+    let read_bytes = Arc::new(AtomicU64::new(0));
+    let reader = {
+        let (options, read_bytes) = (options.clone(), read_bytes.clone());
+        std::thread::spawn(move || read(&inputs, &options, &work_in, &read_bytes, &progress))
+    };
+    let decoders: Vec<_> = (0..workers)
+        .map(|_| {
+            let (works, done, arrived) = (work_out.clone(), done_in.clone(), options.arrived);
+            std::thread::spawn(move || decode(&works, &done, arrived))
+        })
+        .collect();
+    drop((work_out, done_in));
+
+    let mut collector = Collector::new(store, options);
+    while let Some((number, decoded)) = done_out.recv().await {
+        collector.take(number, decoded).await?;
+    }
+    let reading = reader.join().map_err(|_| IngestError::Worker)?;
+    for decoder in decoders {
+        decoder.join().map_err(|_| IngestError::Worker)?;
+    }
+    let mut report = collector.finish().await?;
+    report.incomplete = reading.incomplete;
+    report.problems = reading.problems;
+    report.remarks = reading.remarks;
+    report.bytes_read = read_bytes.load(Ordering::Relaxed);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The reader's thread: inputs to works. Ends early when nobody takes works any more.
+fn read(inputs: &[Input], options: &Options, works: &Sender<Work>, total: &AtomicU64, progress: &Progress) -> Reading {
+    let mut reading = Reading::default();
+    let mut work = Work { number: 0, parts: Vec::new() };
+    let mut gathered = 0;
+    for input in inputs {
+        let name: Arc<str> = input.name.as_str().into();
+        let opened = match source::open(input, &options.source) {
+            Ok(opened) => opened,
+            Err(error) => {
+                reading.problems.push(error.to_string());
+                continue;
+            }
+        };
+        let raw = opened.raw_bytes();
+        let before = total.load(Ordering::Relaxed);
+        let mut framer = Framer::new(opened, &name, options.frame);
+        loop {
+            let block = match framer.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(FrameError::Read { offset, error }) => {
+                    reading.problems.push(unreadable(&name, offset, &error));
+                    break;
+                }
+            };
+            gathered += block.bytes.len();
+            work.parts.push((name.clone(), block));
+            total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+            progress(total.load(Ordering::Relaxed));
+            if gathered >= WORK_BYTES {
+                let next = Work { number: work.number + 1, parts: Vec::new() };
+                if works.send(std::mem::replace(&mut work, next)).is_err() {
+                    return reading;
+                }
+                gathered = 0;
+            }
+        }
+        total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(tail) = framer.incomplete() {
+            reading.incomplete += 1;
+            reading.remarks.push(format!(
+                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
+                tail.bytes_len, tail.offset
+            ));
+        }
+    }
+    if !work.parts.is_empty() {
+        // Nobody to take it means that the collector failed, which is told there.
+        let _ = works.send(work);
+    }
+    reading
+}
+
+/// What went wrong in the middle of a source, in one sentence.
+fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
+    match ReadProblem::of(error) {
+        Some(problem) => problem.to_string(),
+        None => format!("'{name}' could not be read beyond byte {offset}: {error}"),
+    }
+}
+
+/// A decoder's thread: works to batches.
+fn decode(works: &Receiver<Work>, done: &tokio::sync::mpsc::Sender<(u64, Decoded)>, arrived: i64) {
+    let mut decoder = Decoder::new(arrived);
+    for work in works {
+        let mut refused = Vec::new();
+        for (name, block) in work.parts {
+            decoder.source(&name);
+            decode_block(&mut decoder, &block);
+            refused.extend(block.rejects);
+        }
+        let mut decoded = decoder.finish();
+        decoded.read += refused.len() as u64;
+        decoded.rejects.extend(refused);
+        if done.blocking_send((work.number, decoded)).is_err() {
+            return;
+        }
+    }
+}
+
+fn decode_block(decoder: &mut Decoder, block: &Block) {
+    let piece = |range: &std::ops::Range<u32>| {
+        (&block.bytes[range.start as usize..range.end as usize], block.offset + u64::from(range.start))
+    };
+    match &block.pieces {
+        Pieces::Lines => decoder.lines(&block.bytes, block.offset),
+        Pieces::Values(ranges) => {
+            for (text, offset) in ranges.iter().map(piece) {
+                decoder.value(text, offset);
+            }
+        }
+        Pieces::Rows { columns, rows } => {
+            for (text, offset) in rows.iter().map(piece) {
+                decoder.row(columns, text, offset);
+            }
+        }
+        Pieces::Csv { header, rows } => {
+            for (text, offset) in rows.iter().map(piece) {
+                decoder.csv_row(header, text, offset);
+            }
+        }
+    }
+}
+
+/// Puts batches back into order and hands full ones to the store, one commit at a time, while the next fill.
+struct Collector<'a> {
+    store: &'a Store,
+    options: &'a Options,
+    next: u64,
+    early: std::collections::BTreeMap<u64, Decoded>,
+    events: Vec<RecordBatch>,
+    rejects: Vec<Reject>,
+    rows: usize,
+    appending: Option<tokio::task::JoinHandle<Result<Appended, crate::store::StoreError>>>,
+    report: Report,
+}
+
+impl<'a> Collector<'a> {
+    fn new(store: &'a Store, options: &'a Options) -> Self {
+        Self {
+            store,
+            options,
+            next: 0,
+            early: std::collections::BTreeMap::new(),
+            events: Vec::new(),
+            rejects: Vec::new(),
+            rows: 0,
+            appending: None,
+            report: Report::default(),
+        }
+    }
+
+    async fn take(&mut self, number: u64, decoded: Decoded) -> Result<(), IngestError> {
+        self.early.insert(number, decoded);
+        while let Some(decoded) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.report.records_read += decoded.read;
+            self.report.skipped += decoded.skipped;
+            self.report.quarantined += decoded.rejects.len() as u64;
+            self.rows += decoded.events.num_rows() + decoded.rejects.len();
+            if decoded.events.num_rows() > 0 {
+                self.events.push(decoded.events);
+            }
+            self.rejects.extend(decoded.rejects);
+            if self.rows >= self.options.batch_rows {
+                self.append().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the next commit once the last one is through.
+    async fn append(&mut self) -> Result<(), IngestError> {
+        self.settle().await?;
+        let (events, rejects) = (std::mem::take(&mut self.events), std::mem::take(&mut self.rejects));
+        self.rows = 0;
+        let (store, at) = (self.store.clone(), self.options.arrived);
+        self.appending = Some(tokio::spawn(async move { store.append(events, rejects, at).await }));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), IngestError> {
+        if let Some(task) = self.appending.take() {
+            let appended = task.await.map_err(|_| IngestError::Worker)??;
+            self.report.events_written += appended.written;
+            self.report.duplicates += appended.duplicates;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Report, IngestError> {
+        if self.rows > 0 {
+            self.append().await?;
+        }
+        self.settle().await?;
+        Ok(self.report)
+    }
+}
