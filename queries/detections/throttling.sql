@@ -44,30 +44,28 @@
 -- limit_10s = { default = 4000, about = "Calls in ten seconds that a vault takes.", min = 1 }
 -- +++
 
--- A window is two steps, so a call falls into the windows that end one and two steps behind the start of its bin.
+-- A window is two steps long, so a call falls into the windows that end one and two steps behind the start of its bin.
 WITH hop (ahead) AS (VALUES ($every), ($window)),
 
 -- 1. The vaults and windows with enough 429s: a cheap pass that leaves little for all that follows.
 candidate AS (
-    SELECT
-        vault_name,
-        window_end,
-        window_end - $window AS window_start,
-        -- Roll-up hours that end by here end before the window starts.
-        date_trunc('hour', window_end - $window) AS as_of,
-        throttled
+    SELECT vault_name, window_end, date_trunc('hour', window_end - $window) AS as_of
     FROM (
-        SELECT vault_name, date_bin($every, time) + ahead AS window_end, count(*) AS throttled
+        SELECT vault_name, date_bin($every, time) + ahead AS window_end
         FROM events CROSS JOIN hop
         WHERE outcome = 'throttled' AND time >= $from - $lookback AND time < $to AND vault_name IS NOT NULL
-        GROUP BY 1, 2
     )
-    WHERE throttled >= $min_throttled AND window_end > $from AND window_end <= $to
+    WHERE window_end > $from AND window_end <= $to
+    GROUP BY 1, 2, 3
+    HAVING count(*) >= $min_throttled
 ),
 
 -- 2. Who called in those windows, and how hard. Azure's own notifications are no calls.
 call AS (
-    SELECT h.*
+    SELECT
+        h.*,
+        c.as_of,
+        count(*) OVER (PARTITION BY h.vault_name, h.window_end, date_bin(INTERVAL '10 seconds', h.time)) AS in_10s
     FROM (
         SELECT
             vault_name,
@@ -75,7 +73,7 @@ call AS (
             time,
             principal_id,
             coalesce(principal_name, principal_id, 'an unknown caller') AS name,
-            outcome
+            CASE WHEN outcome = 'throttled' THEN 1 ELSE 0 END AS throttled
         FROM events CROSS JOIN hop
         WHERE time >= $from - $lookback AND time < $to AND operation_class IS DISTINCT FROM 'notify'
     ) h
@@ -84,24 +82,25 @@ call AS (
 caller AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY vault_name, window_end ORDER BY calls DESC, throttled DESC, name, principal_id) AS place
+        row_number() OVER (
+            PARTITION BY vault_name, window_end ORDER BY calls DESC, throttled DESC, name, principal_id
+        ) AS place
     FROM (
         SELECT
-            vault_name,
-            window_end,
-            principal_id,
-            max(name) AS name,
-            count(*) AS calls,
-            sum(CASE WHEN outcome = 'throttled' THEN 1 ELSE 0 END) AS throttled
+            vault_name, window_end, as_of, principal_id,
+            max(name) AS name, count(*) AS calls, sum(throttled) AS throttled, max(in_10s) AS in_10s
         FROM call
-        GROUP BY vault_name, window_end, principal_id
+        GROUP BY vault_name, window_end, as_of, principal_id
     )
 ),
 load AS (
     SELECT
         vault_name,
         window_end,
+        as_of,
         sum(calls) AS calls,
+        sum(throttled) AS throttled,
+        max(in_10s) AS busiest_10s_calls,
         max(CASE WHEN place = 1 THEN principal_id END) AS cause_id,
         max(CASE WHEN place = 1 THEN name END) AS cause_name,
         max(CASE WHEN place = 1 THEN calls END) AS cause_calls,
@@ -111,19 +110,10 @@ load AS (
             array_agg(name ORDER BY throttled DESC, name) FILTER (WHERE place > 1 AND throttled > 0), 1, 10
         ) AS suffering_callers
     FROM caller
-    GROUP BY vault_name, window_end
-),
-busiest AS (
-    SELECT vault_name, window_end, max(calls) AS calls
-    FROM (
-        SELECT vault_name, window_end, date_bin(INTERVAL '10 seconds', time) AS ten_seconds, count(*) AS calls
-        FROM call
-        GROUP BY 1, 2, 3
-    )
-    GROUP BY vault_name, window_end
+    GROUP BY vault_name, window_end, as_of
 ),
 
--- 3. What every vault's covered hours looked like when those windows began.
+-- 3. What every vault's covered hours looked like when those windows began: roll-up hours that end by as_of.
 covered AS (
     SELECT vault_name, hour
     FROM coverage
@@ -137,100 +127,99 @@ throttled_hour AS (
     GROUP BY vault_name, hour
 ),
 past AS (
-    SELECT m.as_of, v.vault_name, coalesce(t.throttled, 0) AS throttled
+    SELECT
+        m.as_of,
+        v.vault_name,
+        v.throttled,
+        cume_dist() OVER (PARTITION BY m.as_of, v.vault_name ORDER BY v.throttled) AS share_below
     FROM (SELECT DISTINCT as_of FROM candidate) m
-    JOIN covered v ON v.hour >= m.as_of - $baseline AND v.hour + INTERVAL '1 hour' <= m.as_of
-    LEFT JOIN throttled_hour t ON t.vault_name = v.vault_name AND t.hour = v.hour
-),
-ceiling AS (
-    SELECT as_of, vault_name, percentile_cont(0.9) WITHIN GROUP (ORDER BY CAST(throttled AS DOUBLE)) AS most
-    FROM past
-    GROUP BY as_of, vault_name
+    JOIN (
+        SELECT c.vault_name, c.hour, CAST(coalesce(t.throttled, 0) AS DOUBLE) AS throttled
+        FROM covered c LEFT JOIN throttled_hour t ON t.vault_name = c.vault_name AND t.hour = c.hour
+    ) v ON v.hour >= m.as_of - $baseline AND v.hour + INTERVAL '1 hour' <= m.as_of
 ),
 history AS (
     SELECT
         as_of,
         vault_name,
         count(*) AS hours,
-        avg(throttled) AS per_hour,
-        greatest(avg(throttled * throttled) - avg(throttled) * avg(throttled), 0.0) AS variance
+        avg(capped) AS per_hour,
+        greatest(avg(capped * capped) - avg(capped) * avg(capped), 0.0) AS variance
     FROM (
-        SELECT p.as_of, p.vault_name, least(CAST(p.throttled AS DOUBLE), c.most) AS throttled
-        FROM past p JOIN ceiling c ON c.as_of = p.as_of AND c.vault_name = p.vault_name
+        SELECT
+            as_of,
+            vault_name,
+            least(throttled, min(CASE WHEN share_below >= 0.9 THEN throttled END) OVER (PARTITION BY as_of, vault_name)) AS capped
+        FROM past
     )
     GROUP BY as_of, vault_name
 ),
 fleet AS (
-    SELECT as_of, count(*) AS vaults, greatest(median(per_hour), $prior_rate) AS per_hour
-    FROM history
-    GROUP BY as_of
+    SELECT as_of, count(*) AS vaults, median(per_hour) AS per_hour FROM history GROUP BY as_of
 ),
 
 -- 4. Observed against expected.
 model AS (
     SELECT
-        c.*,
+        l.*,
         coalesce(h.hours, 0) AS baseline_hours,
         greatest(coalesce(f.vaults, 0), 1) AS vaults_tested,
         -- Per window, with the others' rate as if it had been seen for prior_hours.
-        (coalesce(h.hours * h.per_hour, 0.0) + $prior_hours * coalesce(f.per_hour, $prior_rate))
-            / (coalesce(h.hours, 0) + $prior_hours)
+        (coalesce(h.hours * h.per_hour, 0.0) + $prior_hours * greatest(coalesce(f.per_hour, 0.0), $prior_rate))
+            / greatest(coalesce(h.hours, 0) + $prior_hours, 1.0)
             * extract(epoch FROM $window) / 3600 AS expected,
         -- From the spread of hours to that of windows: bursts within an hour do not know of each other.
         greatest(
             $min_dispersion,
             coalesce((h.variance - h.per_hour) / nullif(h.per_hour * h.per_hour, 0.0), 0.0) * 3600 / extract(epoch FROM $window)
         ) AS dispersion
-    FROM candidate c
-    LEFT JOIN history h ON h.as_of = c.as_of AND h.vault_name = c.vault_name
-    LEFT JOIN fleet f ON f.as_of = c.as_of
+    FROM load l
+    LEFT JOIN history h ON h.as_of = l.as_of AND h.vault_name = l.vault_name
+    LEFT JOIN fleet f ON f.as_of = l.as_of
 ),
 judged AS (
     SELECT *, negative_binomial_sf(throttled, expected, dispersion) AS p_value FROM model
 )
 SELECT
-    j.window_start,
-    j.window_end,
-    j.vault_name,
-    j.throttled AS observed,
-    j.expected,
-    j.p_value,
+    window_end - $window AS window_start,
+    window_end,
+    vault_name,
+    throttled AS observed,
+    expected,
+    p_value,
     CASE
-        WHEN l.sufferers > 0 AND j.throttled >= $severe_share * l.calls THEN 'high'
-        WHEN l.sufferers > 0 OR j.throttled >= $severe_share * l.calls THEN 'medium'
+        WHEN sufferers > 0 AND throttled >= $severe_share * calls THEN 'high'
+        WHEN sufferers > 0 OR throttled >= $severe_share * calls THEN 'medium'
         ELSE 'low'
     END AS severity,
     concat(
-        'Vault ', j.vault_name, ' answered 429 to ', j.throttled, ' of ', l.calls, ' calls (',
-        round(100.0 * j.throttled / l.calls, 1), ' %) from ', to_char(j.window_start, '%H:%M'), ' to ',
-        to_char(j.window_end, '%H:%M'), ' UTC on ', to_char(j.window_start, '%Y-%m-%d'), ', where ', round(j.expected, 2),
-        ' were expected. Most calls came from ', l.cause_name, ' (', l.cause_calls, ', ',
-        round(100.0 * l.cause_calls / l.calls, 0), ' %).',
+        'Vault ', vault_name, ' answered 429 to ', throttled, ' of ', calls, ' calls (', round(100.0 * throttled / calls, 1),
+        ' %) from ', to_char(window_end - $window, '%H:%M'), ' to ', to_char(window_end, '%H:%M'), ' UTC on ',
+        to_char(window_end - $window, '%Y-%m-%d'), ', where ', round(expected, 1), ' were expected. Most calls came from ',
+        cause_name, ' (', cause_calls, ', ', CAST(round(100.0 * cause_calls / calls) AS BIGINT), ' %).',
         CASE
-            WHEN l.sufferers = 0 THEN ' No other caller was throttled.'
-            WHEN l.sufferers = 1 THEN concat(' Throttled beside it: ', l.suffering_callers[1], '.')
-            ELSE concat(' Throttled beside it: ', l.sufferers, ' callers, among them ',
-                array_to_string(array_slice(l.suffering_callers, 1, 3), ', '), '.')
+            WHEN sufferers = 0 THEN ' No other caller was throttled.'
+            WHEN sufferers = 1 THEN concat(' Throttled beside it: ', suffering_callers[1], '.')
+            ELSE concat(' Throttled beside it: ', sufferers, ' callers, among them ',
+                array_to_string(array_slice(suffering_callers, 1, 3), ', '), '.')
         END
     ) AS summary,
-    j.throttled AS event_count,
+    throttled AS event_count,
     -- Whoever calls most is the one to talk to.
-    l.cause_id AS principal_id,
-    l.cause_name AS principal_name,
-    l.calls AS total_calls,
-    1.0 * j.throttled / l.calls AS throttled_share,
-    l.cause_calls,
-    1.0 * l.cause_calls / l.calls AS cause_share,
-    l.cause_throttled,
-    l.sufferers AS suffering_caller_count,
-    l.suffering_callers,
-    b.calls AS busiest_10s_calls,
+    cause_id AS principal_id,
+    cause_name AS principal_name,
+    calls AS total_calls,
+    1.0 * throttled / calls AS throttled_share,
+    cause_calls,
+    1.0 * cause_calls / calls AS cause_share,
+    cause_throttled,
+    sufferers AS suffering_caller_count,
+    suffering_callers,
+    busiest_10s_calls,
     $limit_10s AS limit_10s,
-    1.0 * b.calls / $limit_10s AS busiest_10s_share_of_limit,
-    j.dispersion,
-    j.baseline_hours,
-    j.vaults_tested
-FROM judged j
-JOIN load l ON l.vault_name = j.vault_name AND l.window_end = j.window_end
-JOIN busiest b ON b.vault_name = j.vault_name AND b.window_end = j.window_end
-WHERE j.p_value * j.vaults_tested <= $alpha AND j.throttled >= $min_share * l.calls
+    1.0 * busiest_10s_calls / $limit_10s AS busiest_10s_share_of_limit,
+    dispersion,
+    baseline_hours,
+    vaults_tested
+FROM judged
+WHERE p_value * vaults_tested <= $alpha AND throttled >= $min_share * calls

@@ -154,7 +154,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let text = text::safe(&cause.to_string());
+        let text = text::safe_lines(cause.to_string().trim_end());
         if !lines.iter().any(|seen| seen.contains(&text)) {
             lines.push(text);
         }

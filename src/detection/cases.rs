@@ -98,6 +98,7 @@ pub struct Case {
     expect: Vec<Table>,
     params: Table,
     start: Micros,
+    from: Option<Micros>,
     until: Option<Micros>,
     rows: Vec<Row>,
 }
@@ -129,6 +130,7 @@ struct RawFile {
 struct RawCase {
     name: String,
     start: Option<String>,
+    from: Option<String>,
     until: Option<String>,
     fires: Option<bool>,
     #[serde(default)]
@@ -180,7 +182,8 @@ type CaseError = (Option<usize>, String);
 fn checked(raw: RawCase, line: usize, defaults: &Table) -> Result<Case, CaseError> {
     let here = |message: String| (None, format!("case '{}': {message}", raw.name));
     let start = parse_time(raw.start.as_deref().unwrap_or(START), 0).map_err(here)?;
-    let until = raw.until.as_deref().map(|t| parse_time(t, start)).transpose().map_err(here)?;
+    let at = |text: &Option<String>| text.as_deref().map(|t| parse_time(t, start)).transpose().map_err(here);
+    let (from, until) = (at(&raw.from)?, at(&raw.until)?);
     let fires = match (raw.fires, raw.expect.is_empty()) {
         (Some(false), false) => return Err(here("fires = false and expected rows contradict each other".to_owned())),
         (None, true) => return Err(here("say fires = true or fires = false, or list the rows expected".to_owned())),
@@ -198,7 +201,7 @@ fn checked(raw: RawCase, line: usize, defaults: &Table) -> Result<Case, CaseErro
             return Err(here(format!("more than {MAX_EVENTS} events: a case is a small example")));
         }
     }
-    Ok(Case { name: raw.name, line, fires, expect: raw.expect, params: raw.params, start, until, rows })
+    Ok(Case { name: raw.name, line, fires, expect: raw.expect, params: raw.params, start, from, until, rows })
 }
 
 fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<Vec<Row>, String> {
@@ -296,16 +299,27 @@ pub async fn check_properties(rule: &Rule, case: &Case, fixture: &dyn Fixture) -
     let Some((period, findings)) = evaluations.into_iter().find_map(|e| Some((e.period?, e.findings))) else {
         return Ok(Vec::new());
     };
-    let ends = interesting_ends(&rule, period, &findings.map_err(text)?);
     let mut problems = Vec::new();
+    let ends = interesting_ends(&rule, period, &findings.map_err(text)?);
     problems.extend(properties::union_of_parts(&full, &rule, period, &ends).await.map_err(text)?);
-    for until in ends {
-        let before: Vec<Row> = case.rows.iter().filter(|row| row.time < until).cloned().collect();
+    if let Some(until) = ends.first() {
+        let before: Vec<Row> = case.rows.iter().filter(|row| row.time < *until).cloned().collect();
         let truncated = session(batch(&before)?, fixture).await.map_err(text)?;
-        let problem = properties::blind_to_the_future(&full, &truncated, &rule, period, until).await.map_err(text)?;
+        let problem = properties::blind_to_the_future(&full, &truncated, &rule, period, *until).await.map_err(text)?;
         problems.extend(problem);
     }
+    let longer = session(batch(&continued(&case.rows, period))?, fixture).await.map_err(text)?;
+    problems.extend(properties::blind_to_the_future(&longer, &full, &rule, period, period.to).await.map_err(text)?);
     Ok(problems)
+}
+
+/// A case's events with those of its last day once more behind the period: a future that the period must not know.
+fn continued(rows: &[Row], period: Period) -> Vec<Row> {
+    const DAY: Micros = 86_400_000_000;
+    let recent = || rows.iter().filter(|row| period.to - DAY <= row.time && row.time < period.to);
+    let shift = recent().map(|row| row.time).min().map_or(0, |first| period.to - first);
+    let again = recent().map(|row| Row { time: row.time + shift, columns: row.columns.clone() });
+    rows.iter().cloned().chain(again).collect()
 }
 
 /// Where to cut: behind the first finding, in their middle, and a step before the last; of silence, in its middle.
@@ -329,11 +343,12 @@ impl Case {
         Ok(rule)
     }
 
-    /// All of the case's events, and what lies behind them if the case goes on in silence.
+    /// From the case's `from`, else its first event, to its last, or further if the case goes on in silence.
     fn period(&self) -> Period {
         let times = || self.rows.iter().map(|row| row.time);
         let last = times().max().map_or(self.start, |t| t + 1);
-        Period { from: times().min().unwrap_or(self.start), to: self.until.unwrap_or(last).max(last) }
+        let from = self.from.or_else(|| times().min()).unwrap_or(self.start);
+        Period { from, to: self.until.unwrap_or(last).max(last) }
     }
 
     fn differences(&self, rule: &Rule, findings: &[Finding]) -> Vec<String> {

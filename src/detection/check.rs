@@ -79,10 +79,7 @@ async fn plan_problems(rule: &Rule, ctx: &SessionContext) -> Vec<Problem> {
     messages.extend(forbidden(&plan, ctx));
     if messages.is_empty() {
         // The plan's types hold only once the optimiser and the physical planner have seen them.
-        let physical = match ctx.execute_logical_plan(plan).await {
-            Ok(query) => query.create_physical_plan().await.map(|_| ()),
-            Err(error) => Err(error),
-        };
+        let physical = evaluate::planner(ctx).create_physical_plan(&plan).await;
         messages.extend(physical.err().map(|e| bind::root(&e)));
     }
     messages.into_iter().map(|m| about(&rule.path, None, m)).collect()

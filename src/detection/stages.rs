@@ -11,10 +11,12 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SQLOptions, SessionContext};
+use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Cte, Ident, ObjectName, Query, Statement, visit_relations};
 use futures::TryStreamExt;
+
+use super::evaluate::planner;
 
 /// The most rows that the steps of one evaluation hold: some hundred bytes each. Bytes cannot be asked, since batches share
 /// buffers and each counts them as its own.
@@ -66,9 +68,7 @@ pub(super) async fn plan(ctx: &SessionContext, statement: Statement) -> Result<(
 
 /// The plan of a statement that only reads. Line numbers are collected for messages.
 pub(super) async fn checked(ctx: &SessionContext, statement: Statement) -> Result<LogicalPlan> {
-    let mut state = ctx.state();
-    state.config_mut().options_mut().sql_parser.collect_spans = true;
-    let plan = state.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
+    let plan = planner(ctx).statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
     Ok(plan)
 }
@@ -86,8 +86,7 @@ impl Stages<'_> {
         }
         step.with = (!before.cte_tables.is_empty()).then_some(before);
         let plan = checked(self.ctx, Statement::Query(Box::new(step))).await?;
-        let schema = Arc::new(plan.schema().as_arrow().clone());
-        let mut rows = self.ctx.execute_logical_plan(plan).await?.execute_stream().await?;
+        let mut rows = DataFrame::new(planner(self.ctx), plan).execute_stream().await?;
         let mut batches = Vec::new();
         while let Some(batch) = rows.try_next().await? {
             self.rows += batch.num_rows();
@@ -105,8 +104,7 @@ impl Stages<'_> {
         for (number, batch) in batches.into_iter().enumerate() {
             parts[number % count].push(batch);
         }
-        let schema = rows.schema().fields().len().eq(&schema.fields().len()).then(|| rows.schema()).unwrap_or(schema);
-        self.ctx.register_table(name.as_str(), Arc::new(MemTable::try_new(schema, parts)?))?;
+        self.ctx.register_table(name.as_str(), Arc::new(MemTable::try_new(rows.schema(), parts)?))?;
         self.names.push(name.clone());
         replace(&mut with.cte_tables[at], &name);
         Ok(())
