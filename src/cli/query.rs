@@ -13,7 +13,8 @@ use clap::Args;
 
 use super::context::Context;
 use super::{Format, Outcome, WrongUse, note, table, text};
-use crate::store::{Access, QueryLimits, Store};
+use crate::detection;
+use crate::store::{self, Access, QueryLimits, SessionUse, Store};
 
 /// The longest SQL text that is read from a file.
 const MAX_SQL_BYTES: u64 = 1024 * 1024;
@@ -45,7 +46,10 @@ pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome
     let store = context.store(Access::Existing).await?;
     let rows = args.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { 1_000_000 });
     let limits = QueryLimits { rows, time: args.timeout, ..QueryLimits::default() };
-    let mut answer = store.query(&sql, limits).await?;
+    // With the functions of the detections, so that what they say can be checked.
+    let session = store.session(SessionUse::People { memory: limits.memory }).await?;
+    detection::functions::register(&session);
+    let mut answer = store::query(&session, &sql, limits).await?;
     let schema = answer.schema();
     let mut batches = Vec::new();
     while let Some(batch) = answer.next().await? {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, Ran, gzip, lines, reads, secret_get};
+use crate::support::{Place, Ran, gzip, gzip_best, lines, reads, secret_get};
 
 /// Ingests bytes between two good records and returns the run.
 fn ingest(place: &Place, name: &str, bytes: &[u8]) -> Ran {
@@ -132,7 +132,7 @@ fn a_hundred_megabyte_line_meets_a_limit_and_the_rest_is_read() {
     bytes.extend(lines(&[secret_get(2, 2.0)]));
     let ran = ingest(&place, "long.json", &bytes).code(0);
     assert_eq!(counts(&ran), (2, 1, 0));
-    let rows = place.query("SELECT reason, octet_length(bytes) AS kept FROM quarantine");
+    let rows = place.query("SELECT reason, length(encode(bytes, 'hex')) / 2 AS kept FROM quarantine");
     assert!(rows[0]["kept"].as_i64().unwrap() <= 64 * 1024, "{rows}");
 }
 
@@ -140,8 +140,8 @@ fn a_hundred_megabyte_line_meets_a_limit_and_the_rest_is_read() {
 fn a_gzip_bomb_meets_a_limit_with_a_reason() {
     let place = Place::new();
     let mut bomb = lines(&[secret_get(1, 1.0)]);
-    bomb.resize(400 * 1024 * 1024, b' ');
-    let ran = ingest(&place, "bomb.gz", &gzip(&bomb)).code(1);
+    bomb.resize(200 * 1024 * 1024, b' ');
+    let ran = ingest(&place, "bomb.gz", &gzip_best(&bomb)).code(1);
     assert!(ran.err.contains("bomb.gz") && ran.err.contains("times"), "{}", ran.err);
     assert_eq!(place.number("SELECT count(*) FROM events"), 1);
 }

@@ -48,9 +48,9 @@ fn the_summary_tells_sizes_span_severities_and_the_worst_in_sentences() {
     for part in ["records read", "vaults", "callers", "UTC", "alerts:", "high", "kvaudit alerts show"] {
         assert!(ran.out.contains(part), "no '{part}' in\n{}", ran.out);
     }
-    let list = place.run(&["alerts", "list"]).code(0).out;
-    let first = list.lines().nth(3).and_then(|l| l.split_whitespace().nth(3)).expect("an id").to_owned();
-    let shown = place.run(&["alerts", "show", &first]).code(0).out;
+    let list = place.run(&["alerts", "list", "--format", "json"]).code(0).json();
+    let first = &list[0]["alert_id"].as_str().expect("an id")[..8];
+    let shown = place.run(&["alerts", "show", first]).code(0).out;
     for part in ["observed", "expected", "evidence", "records", "SELECT"] {
         assert!(shown.contains(part), "no '{part}' in\n{shown}");
     }

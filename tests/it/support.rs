@@ -160,7 +160,16 @@ pub fn reads(count: u64) -> Vec<Value> {
 
 /// Bytes, gzipped.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip_at(bytes, flate2::Compression::fast())
+}
+
+/// Bytes, gzipped as small as it goes.
+pub fn gzip_best(bytes: &[u8]) -> Vec<u8> {
+    gzip_at(bytes, flate2::Compression::best())
+}
+
+fn gzip_at(bytes: &[u8], level: flate2::Compression) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).expect("memory takes bytes");
     encoder.finish().expect("memory takes bytes")
 }
