@@ -15,6 +15,7 @@
 -- lookback = "1h"
 -- baseline = "31d"
 -- quiet_for = "1d"
+-- min_coverage = "3d"
 -- false_positives = ["A load test.", "A service that grows manyfold within a day."]
 -- response = [
 --   "Tell the owner of the caller which object it reads and how often; a cache of some minutes is enough.",
@@ -26,6 +27,7 @@
 -- [parameters]
 -- min_rereads = { default = 240, min = 10, about = "Fewest rereads of one object version in an hour; four a minute." }
 -- newcomer_rereads = { default = 1200, min = 10, about = "Fewest for a caller without history on the vault; one in three seconds." }
+-- uncovered_rereads = { default = 7200, min = 10, about = "The same while the logs cover less than min_coverage; two a second." }
 -- ratio = { default = 2.5, min = 1.0, about = "How many times the own busiest hour on the vault." }
 -- alpha = { default = 0.0001, min = 0.0, max = 1.0, about = "Chance of a false finding in one step, over all pairs tested." }
 -- history = { default = "28d", about = "How far back the own hours count; at most the baseline less two days." }
@@ -111,14 +113,22 @@ peers AS (
     -- Callers in general, by their median: one chatty caller must not excuse the next.
     SELECT base_day, count(*) AS pairs, median(mean) AS middle FROM pairs GROUP BY base_day
 ),
+covered AS (
+    SELECT d.base_day, count(DISTINCT c.hour) AS hours
+    FROM (SELECT DISTINCT base_day FROM windows) d
+    JOIN coverage c ON c.hour < d.base_day AND c.hour >= d.base_day - $history
+    WHERE c.hour >= $from - $lookback - $baseline AND c.hour < $to
+    GROUP BY d.base_day
+),
 moments AS (
-    SELECT w.*, coalesce(o.hours, 0) AS hours, coalesce(o.days, 0) AS days, coalesce(o.peak, 0) AS peak,
+    SELECT w.*, coalesce(c.hours, 0) AS covered_hours, coalesce(o.hours, 0) AS hours, coalesce(o.days, 0) AS days, coalesce(o.peak, 0) AS peak,
            coalesce(p.pairs, 0) + 1 AS tests,
            (coalesce(o.total, 0) + $prior_hours * coalesce(p.middle, 30)) / (coalesce(o.hours, 0) + $prior_hours) AS mean,
            (coalesce(o.squares, 0) + $prior_hours * 3 * power(coalesce(p.middle, 30), 2)) / (coalesce(o.hours, 0) + $prior_hours) AS square
     FROM windows w
     LEFT JOIN own o ON o.principal_id = w.principal_id AND o.vault_name = w.vault_name AND o.base_day = w.base_day
     LEFT JOIN peers p ON p.base_day = w.base_day
+    LEFT JOIN covered c ON c.base_day = w.base_day
 ),
 fired AS (
     SELECT *
@@ -126,7 +136,11 @@ fired AS (
         SELECT *, least(1.0, tests * negative_binomial_sf(
                    CAST(calls AS DOUBLE), mean, greatest(0.02, (square - mean * mean - mean) / (mean * mean)))) AS p_value
         FROM moments
-        WHERE (days >= 1 AND calls >= $ratio * peak) OR (days = 0 AND rereads >= $newcomer_rereads)
+        WHERE CASE
+            WHEN days >= 1 THEN calls >= $ratio * peak
+            WHEN 3600 * covered_hours < extract(epoch FROM $min_coverage) THEN rereads >= $uncovered_rereads
+            ELSE rereads >= $newcomer_rereads
+        END
     ) AS scored
     WHERE p_value <= $alpha
 ),
@@ -174,6 +188,7 @@ SELECT
     CAST(f.peak AS BIGINT) AS busiest_hour_before,
     f.hours AS active_hours_before,
     f.tests AS pairs_tested,
+    f.covered_hours,
     d.first_time,
     d.last_time,
     'operation_class = ''read'' AND outcome = ''success'' AND object_name IS NOT NULL' AS drilldown_filter

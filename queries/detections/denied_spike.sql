@@ -15,6 +15,7 @@
 -- lookback = "10m"
 -- baseline = "31d"
 -- quiet_for = "2h"
+-- min_coverage = "3d"
 -- false_positives = [
 --   "A role or access policy that was removed by mistake: the caller's own objects are refused.",
 --   "A firewall rule that shuts out a network: many callers are refused on one vault.",
@@ -31,6 +32,7 @@
 -- min_denied = { default = 10, min = 2, about = "Fewest refusals in ten minutes." }
 -- ratio = { default = 2.0, min = 1.0, about = "How many times its own busiest ten minutes before." }
 -- min_foreign = { default = 5, min = 1, about = "Refused objects, never used before, from which it is no longer narrow." }
+-- uncovered_foreign = { default = 30, min = 1, about = "The same while the logs cover less than min_coverage." }
 -- min_callers = { default = 4, min = 2, about = "Refused callers from which a vault is told of as a whole." }
 -- alpha = { default = 0.001, min = 0.0, max = 1.0, about = "Chance of a false finding in one step, over all keys tested." }
 -- history = { default = "28d", about = "How far back the own history counts; at most the baseline less two days." }
@@ -190,6 +192,7 @@ SELECT
     p_value,
     CASE
         WHEN principal_id IS NULL THEN 'low'
+        WHEN 3600 * hours < extract(epoch FROM $min_coverage) AND foreign_targets < $uncovered_foreign THEN 'informational'
         WHEN foreign_targets >= $min_foreign AND (foreign_vaults >= 3 OR strange_address) THEN 'high'
         WHEN foreign_targets >= $min_foreign THEN 'medium'
         WHEN strange_address THEN 'medium'

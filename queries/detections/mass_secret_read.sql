@@ -1,9 +1,10 @@
 -- +++
 -- title = "A caller reads unusually many secrets"
 -- description = """
--- Counts the different secrets, keys and certificates that one caller reads within an hour and compares the count with the
--- caller's own active hours over four weeks, shrunk towards the busiest hours of callers of its kind. A caller without
--- history is judged by its kind alone. What it reads for the first time weighs more than what it reads again.
+-- Counts the different secrets (certificates' private keys are read as secrets too) that one caller reads within an hour and
+-- compares the count with the caller's own active hours over four weeks, shrunk towards the busiest hours of callers of its
+-- kind. A caller without history is judged by its kind alone, and stays silent where others of its kind do the like. What it
+-- reads for the first time weighs more than what it reads again. Before the logs cover three days, nobody is called new.
 -- """
 -- severity = "high"
 -- status = "stable"
@@ -14,6 +15,7 @@
 -- lookback = "1h"
 -- baseline = "31d"
 -- quiet_for = "6h"
+-- min_coverage = "3d"
 -- false_positives = [
 --   "A service that is restructured and starts to read several teams' secrets.",
 --   "A migration or an inventory that reads values; give it an identity of its own and suppress that.",
@@ -28,41 +30,97 @@
 -- [parameters]
 -- min_objects = { default = 12, min = 3, about = "Fewest different objects in an hour." }
 -- newcomer_objects = { default = 40, min = 3, about = "Fewest for a caller without history that stays in one vault." }
+-- uncovered_objects = { default = 100, min = 3, about = "Fewest for a caller without history while the logs cover less than min_coverage." }
+-- settled_hours = { default = 8, min = 1, about = "Active hours of its own from which a caller is judged by its history alone, not by its peers too." }
+-- alike = { default = 1, min = 1, about = "So many peers with 0.7 of the count in an hour make it usual for a newcomer." }
 -- ratio = { default = 1.5, min = 1.0, about = "How many times its own busiest hour." }
 -- alpha = { default = 0.001, min = 0.0, max = 1.0, about = "Chance of a false finding in one step, over all callers tested." }
 -- history = { default = "28d", about = "How far back a caller's own hours count; at most the baseline less two days." }
--- guard = { default = "12h", about = "The last hours before a window do not count as history, so that a slow start cannot excuse itself." }
+-- guard = { default = "1h", about = "The last hours before a window do not count as history, so that a slow start cannot excuse itself." }
 -- prior_hours = { default = 6.0, min = 0.1, about = "Weight of the peers against the caller's own active hours." }
 -- +++
-WITH bins AS (
-    -- One row for each caller, object and step: repeats of a read do not count.
-    SELECT principal_id, vault_name, object_type, object_name, date_bin($every, time) AS bin, max(principal_type) AS kind
+WITH reads AS (
+    SELECT principal_id, date_trunc('hour', time) AS hour, count(*) AS calls
     FROM events
     WHERE time >= $from - $lookback AND time < $to
-      AND operation_class = 'read' AND outcome = 'success' AND object_name IS NOT NULL AND principal_id IS NOT NULL
-    GROUP BY principal_id, vault_name, object_type, object_name, date_bin($every, time)
+      AND operation_class = 'read' AND outcome = 'success' AND object_type = 'secret' AND object_name IS NOT NULL
+      AND principal_id IS NOT NULL
+    GROUP BY principal_id, date_trunc('hour', time)
 ),
-hours AS (
+daily AS (
+    -- Active hours of each caller, a row a day; days end before any window that uses them starts.
+    SELECT principal_id, max(principal_type) AS principal_type, date_trunc('day', hour) AS day, count(*) AS hours,
+           sum(objects) AS total, sum(objects * objects) AS squares, max(objects) AS peak
+    FROM (
+        SELECT principal_id, max(principal_type) AS principal_type, hour, CAST(sum(distinct_objects) AS DOUBLE) AS objects
+        FROM activity
+        WHERE hour >= $from - $lookback - $baseline AND hour < $to
+          AND operation_class = 'read' AND operation_name LIKE 'Secret%' AND outcome = 'success' AND distinct_objects > 0
+          AND principal_id IS NOT NULL
+        GROUP BY principal_id, hour
+    ) AS hourly
+    GROUP BY principal_id, date_trunc('day', hour)
+),
+bounds AS (
+    -- Two adjacent hours bound any window of one hour. A window may end in an hour that has no read of its own yet.
+    SELECT principal_id, hour, sum(calls) AS calls, date_trunc('day', hour - $window - $guard) AS base
+    FROM (
+        SELECT principal_id, hour, calls FROM reads
+        UNION ALL
+        SELECT principal_id, hour + INTERVAL '1 hour' AS hour, calls FROM reads
+    ) AS pairs
+    GROUP BY principal_id, hour
+    HAVING sum(calls) >= $min_objects
+),
+floors AS (
+    -- The own busiest hour, over the days that the history of every window in the hour has.
+    SELECT b.principal_id, b.base, max(d.peak) AS peak
+    FROM (SELECT DISTINCT principal_id, base FROM bounds) b
+    JOIN daily d ON d.principal_id = b.principal_id AND d.day < b.base AND d.day >= b.base - $history + INTERVAL '1 day'
+    GROUP BY b.principal_id, b.base
+),
+possible AS (
+    -- Most hours drop out here, before objects are told apart.
+    SELECT b.principal_id, b.hour, coalesce(f.peak, 0) AS peak
+    FROM bounds b
+    LEFT JOIN floors f ON f.principal_id = b.principal_id AND f.base = b.base
+    WHERE b.calls >= $ratio * coalesce(f.peak, 0)
+),
+bins AS (
+    -- One row for each caller, object and step: repeats of a read do not count.
+    SELECT e.principal_id, e.vault_name, e.object_type, e.object_name, date_bin($every, e.time) AS bin, max(e.principal_type) AS kind
+    FROM events e
+    JOIN (
+        SELECT principal_id, hour FROM possible
+        UNION
+        SELECT principal_id, hour - INTERVAL '1 hour' AS hour FROM possible
+    ) wanted ON wanted.principal_id = e.principal_id AND wanted.hour = date_trunc('hour', e.time)
+    WHERE e.time >= $from - $lookback AND e.time < $to
+      AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_type = 'secret' AND e.object_name IS NOT NULL
+    GROUP BY e.principal_id, e.vault_name, e.object_type, e.object_name, date_bin($every, e.time)
+),
+objects AS (
     SELECT principal_id, hour, count(*) AS objects
     FROM (SELECT DISTINCT principal_id, vault_name, object_type, object_name, date_trunc('hour', bin) AS hour FROM bins)
     GROUP BY principal_id, hour
 ),
 busy AS (
-    -- Two adjacent hours bound any window of one hour: most callers drop out here.
-    SELECT h.principal_id, h.hour
-    FROM hours h
-    LEFT JOIN hours p ON p.principal_id = h.principal_id AND p.hour = h.hour - INTERVAL '1 hour'
-    WHERE h.objects + coalesce(p.objects, 0) >= $min_objects
-    UNION
-    -- A window may end in an hour that has no read of its own yet.
-    SELECT p.principal_id, p.hour + INTERVAL '1 hour' AS hour FROM hours p WHERE p.objects >= $min_objects
+    SELECT p.principal_id, p.hour
+    FROM possible p
+    LEFT JOIN objects now ON now.principal_id = p.principal_id AND now.hour = p.hour
+    LEFT JOIN objects before ON before.principal_id = p.principal_id AND before.hour = p.hour - INTERVAL '1 hour'
+    WHERE coalesce(now.objects, 0) + coalesce(before.objects, 0) >= greatest($min_objects, $ratio * p.peak)
 ),
 hops AS (
     SELECT principal_id, vault_name, object_type, object_name, window_end, max(kind) AS kind
     FROM (
         SELECT b.principal_id, b.vault_name, b.object_type, b.object_name, b.kind, b.bin + hop.ahead AS window_end
         FROM bins b
-        JOIN (SELECT DISTINCT principal_id FROM busy) who ON who.principal_id = b.principal_id
+        JOIN (
+            SELECT principal_id, hour FROM busy
+            UNION
+            SELECT principal_id, hour - INTERVAL '1 hour' AS hour FROM busy
+        ) wanted ON wanted.principal_id = b.principal_id AND wanted.hour = date_trunc('hour', b.bin)
         CROSS JOIN (VALUES
             (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
             (INTERVAL '25 minutes'), (INTERVAL '30 minutes'), (INTERVAL '35 minutes'), (INTERVAL '40 minutes'),
@@ -79,19 +137,6 @@ windows AS (
     JOIN busy b ON b.principal_id = h.principal_id AND b.hour = date_trunc('hour', h.window_end - INTERVAL '1 microsecond')
     GROUP BY h.principal_id, h.window_end
     HAVING count(*) >= $min_objects
-),
-daily AS (
-    -- Active hours of each caller, a row a day; days end before any window that uses them starts.
-    SELECT principal_id, max(principal_type) AS principal_type, date_trunc('day', hour) AS day, count(*) AS hours,
-           sum(objects) AS total, sum(objects * objects) AS squares, max(objects) AS peak
-    FROM (
-        SELECT principal_id, max(principal_type) AS principal_type, hour, CAST(sum(distinct_objects) AS DOUBLE) AS objects
-        FROM activity
-        WHERE hour >= $from - $lookback - $baseline AND hour < $to
-          AND operation_class = 'read' AND outcome = 'success' AND distinct_objects > 0 AND principal_id IS NOT NULL
-        GROUP BY principal_id, hour
-    ) AS hourly
-    GROUP BY principal_id, date_trunc('day', hour)
 ),
 own AS (
     SELECT w.principal_id, w.base_day, sum(d.hours) AS hours, sum(d.total) AS total, sum(d.squares) AS squares,
@@ -116,10 +161,17 @@ peers AS (
     GROUP BY p.base_day, p.principal_type
 ),
 tested AS (SELECT base_day, count(*) AS callers FROM peaks GROUP BY base_day),
+covered AS (
+    SELECT d.base_day, count(DISTINCT c.hour) AS hours
+    FROM (SELECT DISTINCT base_day FROM windows) d
+    JOIN coverage c ON c.hour < d.base_day AND c.hour >= d.base_day - $history
+    WHERE c.hour >= $from - $lookback - $baseline AND c.hour < $to
+    GROUP BY d.base_day
+),
 shrunk AS (
     -- Three callers with a peak of 8 ± 8 stand in for peers where there are few.
     SELECT w.*, coalesce(o.hours, 0) AS hours, coalesce(o.days, 0) AS days, o.peak, o.total / o.hours AS usual,
-           coalesce(t.callers, 0) + 1 AS tests,
+           coalesce(t.callers, 0) + 1 AS tests, coalesce(c.hours, 0) AS covered_hours,
            (coalesce(p.callers, 0) * coalesce(p.mean, 0) + 3 * 8.0) / (coalesce(p.callers, 0) + 3) AS peer_mean,
            (coalesce(p.callers, 0) * coalesce(p.square, 0) + 3 * 128.0) / (coalesce(p.callers, 0) + 3) AS peer_square,
            coalesce(o.total, 0) AS total, coalesce(o.squares, 0) AS squares
@@ -127,6 +179,7 @@ shrunk AS (
     LEFT JOIN own o ON o.principal_id = w.principal_id AND o.base_day = w.base_day
     LEFT JOIN peers p ON p.base_day = w.base_day AND p.principal_type = w.principal_type
     LEFT JOIN tested t ON t.base_day = w.base_day
+    LEFT JOIN covered c ON c.base_day = w.base_day
 ),
 moments AS (
     SELECT *, (total + $prior_hours * peer_mean) / (hours + $prior_hours) AS mean,
@@ -134,13 +187,34 @@ moments AS (
     FROM shrunk
 ),
 improbable AS (
-    SELECT *, least(1.0, tests * negative_binomial_sf(
-               CAST(objects AS DOUBLE), mean, greatest(0.05, (square - mean * mean - mean) / (mean * mean)))) AS p_value
-    FROM moments
-    WHERE (peak IS NULL OR objects >= $ratio * peak)
-      AND (hours > 0 OR vaults > 1 OR objects >= $newcomer_objects)
+    SELECT *
+    FROM (
+        SELECT *, least(1.0, tests * negative_binomial_sf(
+                   CAST(objects AS DOUBLE), mean, greatest(0.05, (square - mean * mean - mean) / (mean * mean)))) AS p_value
+        FROM moments
+        WHERE peak IS NULL OR objects >= $ratio * peak
+    ) AS scored
+    WHERE p_value <= $alpha
 ),
-fired AS (SELECT * FROM improbable WHERE p_value <= $alpha),
+alike AS (
+    -- Peers that read about as much in an hour: for a newcomer the best word on whether it is usual.
+    SELECT i.principal_id, i.window_end, count(*) AS peers
+    FROM improbable i
+    JOIN peaks p ON p.base_day = i.base_day AND p.principal_type = i.principal_type
+    WHERE i.hours < $settled_hours AND p.principal_id <> i.principal_id AND p.peak >= 0.7 * i.objects
+    GROUP BY i.principal_id, i.window_end
+),
+fired AS (
+    SELECT i.*
+    FROM improbable i
+    LEFT JOIN alike a ON a.principal_id = i.principal_id AND a.window_end = i.window_end
+    WHERE CASE
+        WHEN hours >= $settled_hours THEN true
+        WHEN hours > 0 THEN coalesce(a.peers, 0) < $alike
+        WHEN 3600 * covered_hours < extract(epoch FROM $min_coverage) THEN objects >= $uncovered_objects
+        ELSE coalesce(a.peers, 0) < $alike AND (vaults > 1 OR objects >= $newcomer_objects)
+    END
+),
 novelty AS (
     -- How many of the window's objects the caller was never seen with before.
     SELECT h.principal_id, h.window_end, count(*) FILTER (WHERE s.value IS NULL) AS new_objects
@@ -174,7 +248,7 @@ detail AS (
     JOIN events e ON e.principal_id = f.principal_id
     WHERE e.time >= $from - $lookback AND e.time < $to
       AND e.time >= f.window_end - $window AND e.time < f.window_end
-      AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_name IS NOT NULL
+      AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_type = 'secret' AND e.object_name IS NOT NULL
     GROUP BY f.principal_id, f.window_end
 ),
 judged AS (
@@ -202,7 +276,7 @@ SELECT
         ELSE 'high'
     END AS severity,
     concat(
-        coalesce(principal_name, principal_id), ' read ', objects, ' different objects of ',
+        coalesce(principal_name, principal_id), ' read ', objects, ' different secrets of ',
         CASE WHEN vaults = 1 THEN concat('vault ', vault_name[1]) ELSE concat(vaults, ' vaults') END,
         ' in the hour to ', to_char(window_end, '%Y-%m-%d %H:%M'), ' UTC; ',
         CASE
@@ -227,7 +301,8 @@ SELECT
     hours AS active_hours_before,
     peer_mean AS peers_busiest_hour,
     tests AS callers_tested,
+    covered_hours,
     first_time,
     last_time,
-    'operation_class = ''read'' AND outcome = ''success'' AND object_name IS NOT NULL' AS drilldown_filter
+    'operation_class = ''read'' AND outcome = ''success'' AND object_type = ''secret'' AND object_name IS NOT NULL' AS drilldown_filter
 FROM judged
