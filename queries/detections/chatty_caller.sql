@@ -171,7 +171,7 @@ SELECT
         f.rereads + 1, ' times in the hour to ', to_char(f.window_end, '%Y-%m-%d %H:%M'), ' UTC, the same version each time; ',
         CASE WHEN f.days = 0 THEN 'it has no history on this vault'
              ELSE concat('its busiest hour on this vault before had ', CAST(f.peak AS BIGINT), ' reads of any kind') END,
-        '. At this rate it costs about $', CAST(round(f.calls * 24 * 30 * 0.03 / 10000, 2) AS VARCHAR), ' a month in operations.'
+        '. At this rate it costs about $', CAST(CAST(f.calls * 24 * 30 * 0.03 / 10000 AS DECIMAL(12, 2)) AS VARCHAR), ' a month in operations.'
     ) AS summary,
     f.calls AS event_count,
     d.principal_name,

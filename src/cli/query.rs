@@ -36,6 +36,9 @@ pub struct QueryArgs {
     /// Time at the most, for instance 30s.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
+    /// Memory at the most, in MiB; what does not fit spills to disk where it can.
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    memory: u64,
 }
 
 pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome> {
@@ -45,7 +48,8 @@ pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome
     };
     let store = context.store(Access::Existing).await?;
     let rows = args.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { 1_000_000 });
-    let limits = QueryLimits { rows, time: args.timeout, ..QueryLimits::default() };
+    let memory = usize::try_from(args.memory << 20).unwrap_or(usize::MAX);
+    let limits = QueryLimits { rows, time: args.timeout, memory };
     // With the functions of the detections, so that what they say can be checked.
     let session = store.session(SessionUse::People { memory: limits.memory }).await?;
     detection::functions::register(&session);

@@ -1,6 +1,8 @@
 //! Asks a detection about a period and gives back its findings. The session it is handed has the tables `events`,
 //! `activity`, `sightings` and `coverage`; this file writes nothing and knows no clock.
 
+use std::panic::AssertUnwindSafe;
+
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -9,7 +11,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::Statement;
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 
 use super::header::Trigger;
 use super::parameter::Parameter;
@@ -61,13 +63,25 @@ pub async fn evaluate_all<'a>(
         progress(Progress { done, total: rules.len(), next: Some(&rule.id) });
         let period = span.and_then(|span| clamped(rule, period, span));
         let findings = match period {
-            Some(period) => evaluate(ctx, rule, period).await,
+            Some(period) => contained(rule, evaluate(ctx, rule, period)).await,
             None => Ok(Vec::new()),
         };
         evaluations.push(Evaluation { rule_id: rule.id.clone(), period, findings });
     }
     progress(Progress { done: rules.len(), total: rules.len(), next: None });
     Ok(evaluations)
+}
+
+/// The engine's panics are failures of the one detection: the others are still to be asked.
+async fn contained(
+    rule: &Rule,
+    evaluation: impl Future<Output = Result<Vec<Finding>, DetectionError>>,
+) -> Result<Vec<Finding>, DetectionError> {
+    AssertUnwindSafe(evaluation).catch_unwind().await.unwrap_or_else(|_| {
+        let message =
+            "the query engine failed within (its message is on standard error): ask about less time".to_owned();
+        Err(DetectionError::Run { place: Place::file(&rule.path), message })
+    })
 }
 
 /// The part of a period that lies in the data, cut outwards to the detection's step.

@@ -16,7 +16,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as Sql;
 use futures::StreamExt;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::StoreError;
@@ -50,7 +50,8 @@ impl Default for QueryLimits {
 pub struct Answer {
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
-    worker: AbortHandle,
+    /// None once its end was seen.
+    worker: Option<JoinHandle<()>>,
     limits: QueryLimits,
     deadline: Instant,
     left: usize,
@@ -77,7 +78,7 @@ impl Answer {
             return Ok(None);
         }
         let next = timeout_at(self.deadline, self.batches.recv()).await;
-        let Some(batch) = next.map_err(|_| StoreError::QueryTime(self.limits.time))? else { return Ok(None) };
+        let Some(batch) = next.map_err(|_| StoreError::QueryTime(self.limits.time))? else { return self.ended().await };
         let batch = batch.map_err(|e| self.failure(&e))?;
         let rows = batch.num_rows().min(self.left);
         self.cut = rows < batch.num_rows();
@@ -100,6 +101,17 @@ impl Answer {
         Ok(batches)
     }
 
+    /// The end of the rows: of the answer, unless the engine broke off. Rows that are missing must not pass for none.
+    async fn ended(&mut self) -> Result<Option<RecordBatch>, StoreError> {
+        if let Some(worker) = self.worker.take()
+            && worker.await.is_err_and(|e| e.is_panic())
+        {
+            let message = "the query engine failed within: write the query in another way, or ask about less time";
+            return Err(StoreError::Query(message.to_owned()));
+        }
+        Ok(None)
+    }
+
     fn failure(&self, error: &DataFusionError) -> StoreError {
         failure(error, self.limits)
     }
@@ -107,7 +119,9 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.worker.abort();
+        if let Some(worker) = &self.worker {
+            worker.abort();
+        }
     }
 }
 
@@ -128,7 +142,7 @@ pub async fn query(ctx: &SessionContext, sql: &str, limits: QueryLimits) -> Resu
             Err(e) => drop(sender.send(Err(e)).await),
         }
     });
-    Ok(Answer { schema, batches, worker: worker.abort_handle(), limits, deadline, left: limits.rows, cut: false })
+    Ok(Answer { schema, batches, worker: Some(worker), limits, deadline, left: limits.rows, cut: false })
 }
 
 async fn forward(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Result<RecordBatch, DataFusionError>>) {

@@ -7,8 +7,18 @@ fn every_detection_keeps_the_contract_and_passes_its_cases() {
     let place = Place::new();
     let checked = place.run(&["rules", "check"]);
     assert_eq!((checked.code, checked.out.as_str()), (0, ""), "{}{}", checked.out, checked.err);
-    let tested = place.run(&["rules", "test"]).code(0);
-    assert!(tested.out.contains(" 0 failed"), "{}", tested.out);
+    assert!(checked.err.contains("4 rules checked, 0 problems"), "{}", checked.err);
+}
+
+#[test]
+fn a_case_that_does_not_hold_is_told_and_fails_the_command() {
+    let place = Place::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/queries/detections");
+    place.file("mine/throttling.sql", std::fs::read(format!("{folder}/throttling.sql")).unwrap());
+    let case = "[[case]]\nname = \"nothing fires\"\nfires = true\n[[case.events]]\nat = \"+1m\"\nvault_name = \"v\"\noperation_name = \"SecretGet\"\n";
+    place.file("mine/throttling.test.toml", case);
+    let ran = place.run(&["rules", "test", "throttling", "--folder", "mine"]).code(1);
+    assert!(ran.out.contains("nothing fires") && ran.out.contains("1 failed"), "{}", ran.out);
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod ingest;
 mod interchange;
 mod kill;
 mod query;
+mod readme;
 mod support;
