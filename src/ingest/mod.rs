@@ -16,8 +16,9 @@ pub use pipeline::{Progress, ingest};
 use crate::record::frame::FrameLimits;
 use crate::source::Limits as SourceLimits;
 
-/// Rows that are gathered into one commit. More rows are fewer and better files, and more memory.
-const BATCH_ROWS: usize = 131_072;
+/// Rows that are gathered into one commit. More rows are fewer and better files, and more memory: while one batch is
+/// written the next is gathered, at 1.2 KiB a row.
+const BATCH_ROWS: usize = 65_536;
 
 /// What an ingest may be told.
 #[derive(Debug, Clone)]

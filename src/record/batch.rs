@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 
@@ -19,13 +19,54 @@ trait Room {
     }
 }
 
-impl Room for StringBuilder {
+/// A text column. Most columns of most records are null: nulls are only counted until a text follows them, and a
+/// column without any text costs neither time nor memory.
+#[derive(Debug)]
+pub(super) struct Texts {
+    builder: StringBuilder,
+    /// Nulls behind what the builder holds.
+    nulls: usize,
+}
+
+impl Texts {
+    pub fn append_value(&mut self, text: impl AsRef<str>) {
+        if self.nulls > 0 {
+            self.builder.append_nulls(std::mem::take(&mut self.nulls));
+        }
+        self.builder.append_value(text);
+    }
+
+    pub fn append_null(&mut self) {
+        self.nulls += 1;
+    }
+
+    pub fn append_option(&mut self, text: Option<impl AsRef<str>>) {
+        match text {
+            Some(text) => self.append_value(text),
+            None => self.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> StringArray {
+        use arrow::array::ArrayBuilder;
+        let nulls = std::mem::take(&mut self.nulls);
+        if self.builder.is_empty() {
+            return StringArray::new_null(nulls);
+        }
+        self.builder.append_nulls(nulls);
+        self.builder.finish()
+    }
+}
+
+impl Room for Texts {
     fn with_room(rows: usize, bytes: usize) -> Self {
-        StringBuilder::with_capacity(rows, bytes)
+        // Without a text in the batch before, there will hardly be one in the next.
+        let rows = if bytes == 0 { 0 } else { rows };
+        Texts { builder: StringBuilder::with_capacity(rows, bytes), nulls: 0 }
     }
 
     fn bytes(&self) -> usize {
-        self.values_slice().len()
+        self.builder.values_slice().len()
     }
 }
 
@@ -100,65 +141,65 @@ macro_rules! columns {
 
 columns! {
     time: TimestampMicrosecondBuilder,
-    vault_name: StringBuilder,
-    principal_id: StringBuilder,
-    operation_name: StringBuilder,
-    outcome: StringBuilder,
+    vault_name: Texts,
+    principal_id: Texts,
+    operation_name: Texts,
+    outcome: Texts,
     http_status_code: Int32Builder,
-    object_name: StringBuilder,
-    caller_ip: StringBuilder,
+    object_name: Texts,
+    caller_ip: Texts,
     event_id: BinaryBuilder,
-    category: StringBuilder,
-    operation_class: StringBuilder,
-    object_type: StringBuilder,
-    object_version: StringBuilder,
-    resource_id: StringBuilder,
-    subscription_id: StringBuilder,
-    resource_group: StringBuilder,
-    denial_reason: StringBuilder,
-    result_signature: StringBuilder,
-    result_description: StringBuilder,
+    category: Texts,
+    operation_class: Texts,
+    object_type: Texts,
+    object_version: Texts,
+    resource_id: Texts,
+    subscription_id: Texts,
+    resource_group: Texts,
+    denial_reason: Texts,
+    result_signature: Texts,
+    result_description: Texts,
     duration_ms: Int64Builder,
-    principal_type: StringBuilder,
-    principal_name: StringBuilder,
-    app_id: StringBuilder,
-    object_id: StringBuilder,
-    user_principal_name: StringBuilder,
-    managed_identity_resource_id: StringBuilder,
-    token_issuer: StringBuilder,
-    token_address: StringBuilder,
+    principal_type: Texts,
+    principal_name: Texts,
+    app_id: Texts,
+    object_id: Texts,
+    user_principal_name: Texts,
+    managed_identity_resource_id: Texts,
+    token_issuer: Texts,
+    token_address: Texts,
     caller_port: Int32Builder,
-    client_info: StringBuilder,
-    client_product: StringBuilder,
-    request_uri: StringBuilder,
-    correlation_id: StringBuilder,
-    tls_version: StringBuilder,
+    client_info: Texts,
+    client_product: Texts,
+    request_uri: Texts,
+    correlation_id: Texts,
+    tls_version: Texts,
     is_rbac_authorized: BooleanBuilder,
     is_access_policy_match: BooleanBuilder,
     is_address_authorized: BooleanBuilder,
-    address_authorization_type: StringBuilder,
-    applied_assignment_id: StringBuilder,
-    trusted_service: StringBuilder,
-    subnet_id: StringBuilder,
-    private_endpoint_id: StringBuilder,
-    algorithm: StringBuilder,
-    key_type: StringBuilder,
+    address_authorization_type: Texts,
+    applied_assignment_id: Texts,
+    trusted_service: Texts,
+    subnet_id: Texts,
+    private_endpoint_id: Texts,
+    algorithm: Texts,
+    key_type: Texts,
     key_size: Int32Builder,
-    change_kind: StringBuilder,
-    target_principal_id: StringBuilder,
-    granted_permissions: StringBuilder,
-    role_definition_id: StringBuilder,
-    network_default_action: StringBuilder,
-    added_ip_rule: StringBuilder,
+    change_kind: Texts,
+    target_principal_id: Texts,
+    granted_permissions: Texts,
+    role_definition_id: Texts,
+    network_default_action: Texts,
+    added_ip_rule: Texts,
     purge_protection: BooleanBuilder,
     soft_delete_days: Int32Builder,
     rbac_enabled: BooleanBuilder,
     object_enabled: BooleanBuilder,
-    key_operations: StringBuilder,
+    key_operations: Texts,
     expires_at: TimestampMicrosecondBuilder,
-    sku: StringBuilder,
-    extra: StringBuilder,
-    source: StringBuilder,
+    sku: Texts,
+    extra: Texts,
+    source: Texts,
     ingested_at: TimestampMicrosecondBuilder,
 }
 
@@ -190,5 +231,18 @@ mod tests {
         assert_eq!(Columns::NAMES, names);
         let batch = Columns::new().finish().0;
         assert_eq!((batch.num_rows(), batch.schema()), (0, schema::events()));
+    }
+
+    #[test]
+    fn nulls_stay_where_they_were_put() {
+        for texts in
+            [vec![], vec![None, None], vec![Some("a"), Some("b")], vec![None, Some("a"), None, None, Some(""), None]]
+        {
+            let mut column = Texts::with_room(0, 0);
+            for _ in 0..2 {
+                texts.iter().for_each(|text| column.append_option(*text));
+                assert_eq!(column.finish(), StringArray::from(texts.clone()), "{texts:?}");
+            }
+        }
     }
 }

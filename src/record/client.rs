@@ -34,7 +34,7 @@ pub(super) fn product(agent: &str) -> Option<&str> {
 }
 
 fn first_token(agent: &str) -> Option<&str> {
-    let end = agent.find(['/', ' ', '(', ';', ',']).unwrap_or(agent.len());
+    let end = agent.bytes().position(|b| matches!(b, b'/' | b' ' | b'(' | b';' | b',')).unwrap_or(agent.len());
     Some(&agent[..end]).filter(|token| !token.is_empty())
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::activity;
-use super::address;
+use super::address::{self, Address};
 use super::batch::Columns;
 use super::caller::{self, Caller};
 use super::client;
@@ -51,6 +51,7 @@ struct Event<'a> {
     resource: Resource<'a>,
     object: Object<'a>,
     caller: Caller<'a>,
+    address: Option<Address<'a>>,
     /// The Activity log and other control-plane logs.
     control_plane: bool,
 }
@@ -80,7 +81,7 @@ impl Deriver {
         what(f, &event, columns);
         result(f, &event, columns);
         who(f, &event, columns);
-        network(f, columns);
+        network(f, &event, columns);
         change(f, &event, columns);
         self.resource = lower;
     }
@@ -152,7 +153,8 @@ impl<'a> Event<'a> {
         }
         let control_plane = operation.contains('/');
         let category = category(f);
-        Event { category, operation, resource_id, resource, object, caller: caller::of(f), control_plane }
+        let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
+        Event { category, operation, resource_id, resource, object, caller: caller::of(f), address, control_plane }
     }
 }
 
@@ -215,7 +217,7 @@ fn finish_extra<'e>(f: &Fields<'_>, event: &Event<'_>, extra: &'e mut Extra) -> 
         extra.put_text("_ResourceId", other);
     }
     if let Some(text) = f.text(T::Address)
-        && address::parse(text).rewritten
+        && event.address.as_ref().is_some_and(|address| address.rewritten)
     {
         extra.put_text("callerIpAddress", text);
     }
@@ -319,8 +321,8 @@ fn who(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
     columns.token_address.append_option(f.text(T::TokenAddress));
 }
 
-fn network(f: &Fields<'_>, columns: &mut Columns) {
-    match f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse) {
+fn network(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
+    match &event.address {
         Some(address) => {
             columns.caller_ip.append_value(&address.ip);
             columns.caller_port.append_option(address.port.map(i32::from));

@@ -32,7 +32,7 @@ pub(super) fn of<'a>(id: Option<&'a str>, uri: Option<&'a str>) -> Object<'a> {
 fn parse(address: &str, is_id: bool) -> Object<'_> {
     let Some(rest) = after_scheme(address) else { return Object::default() };
     let rest = &rest[..memchr::memchr2(b'?', b'#', rest.as_bytes()).unwrap_or(rest.len())];
-    let mut parts = rest.split('/');
+    let mut parts = segments(rest);
     let vault = parts.next().and_then(vault_of_host);
     let mut parts = parts.filter(|part| !part.is_empty());
     let Some(kind) = parts.next().and_then(kind_of) else { return Object { vault, ..Object::default() } };
@@ -40,6 +40,13 @@ fn parse(address: &str, is_id: bool) -> Object<'_> {
     let name = parts.next().flatten().filter(|name| is_id || !is_collection(kind, name));
     let version = name.and_then(|_| parts.next().flatten()).filter(|part| is_id || !is_verb(part));
     Object { kind: Some(kind), name, version, vault }
+}
+
+/// What stands between slashes, as `split('/')` gives it; every record has three such paths, and this search is twice
+/// as fast on them.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]);
+    ends.scan(0, |start, end| Some(&path[std::mem::replace(start, end + 1)..end]))
 }
 
 /// Host and path of an address: what follows `://`.
@@ -123,7 +130,7 @@ pub(super) struct Resource<'a> {
 /// Takes a lower-case resource id apart.
 pub(super) fn resource(id: &str) -> Resource<'_> {
     let mut r = Resource::default();
-    let mut parts = id.split('/').filter(|part| !part.is_empty());
+    let mut parts = segments(id).filter(|part| !part.is_empty());
     let mut ours = false;
     while let Some(part) = parts.next() {
         match part {
@@ -190,6 +197,13 @@ mod tests {
         assert_eq!(of(Some("no address"), Some("")), Object::default());
         assert_eq!(of(None, Some("https://hsm1.managedhsm.azure.net:8444/backup")).vault, Some("hsm1"));
         assert_eq!(of(None, Some("https://control-prod-wus.vaultcore.azure.net/subscriptions/x")).vault, None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn segments_are_those_of_split(path in "[/aé]{0,9}") {
+            proptest::prop_assert_eq!(segments(&path).collect::<Vec<_>>(), path.split('/').collect::<Vec<_>>());
+        }
     }
 
     #[test]
