@@ -207,7 +207,7 @@ SELECT
     throttled AS event_count,
     -- Whoever calls most is the one to talk to.
     cause_id AS principal_id,
-    cause_name AS principal_name,
+    CASE WHEN cause_name <> cause_id THEN cause_name END AS principal_name,
     calls AS total_calls,
     1.0 * throttled / calls AS throttled_share,
     cause_calls,
