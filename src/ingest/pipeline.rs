@@ -48,17 +48,20 @@ pub async fn ingest(
     // The collector is async: its channel's sender blocks the decoders when the store is slow.
     let (done_in, mut done_out) = tokio::sync::mpsc::channel::<(u64, Decoded)>(workers);
     let read_bytes = Arc::new(AtomicU64::new(0));
+    // Buffers go back to the reader; one that finds no room there is dropped.
+    let (spare_in, spare_out) = bounded::<Vec<u8>>(2 * workers);
     let reader = {
         let (options, read_bytes) = (options.clone(), read_bytes.clone());
-        std::thread::spawn(move || read(&inputs, &options, &work_in, &read_bytes, &progress))
+        std::thread::spawn(move || read(&inputs, &options, &work_in, &spare_out, &read_bytes, &progress))
     };
     let decoders: Vec<_> = (0..workers)
         .map(|_| {
-            let (works, done, arrived) = (work_out.clone(), done_in.clone(), options.arrived);
-            std::thread::spawn(move || decode(&works, &done, arrived))
+            let (works, spares, done) = (work_out.clone(), spare_in.clone(), done_in.clone());
+            let arrived = options.arrived;
+            std::thread::spawn(move || decode(&works, &spares, &done, arrived))
         })
         .collect();
-    drop((work_out, done_in));
+    drop((work_out, spare_in, done_in));
 
     let mut collector = Collector::new(store, options);
     while let Some((number, decoded)) = done_out.recv().await {
@@ -78,7 +81,14 @@ pub async fn ingest(
 }
 
 /// The reader's thread: inputs to works. Ends early when nobody takes works any more.
-fn read(inputs: &[Input], options: &Options, works: &Sender<Work>, total: &AtomicU64, progress: &Progress) -> Reading {
+fn read(
+    inputs: &[Input],
+    options: &Options,
+    works: &Sender<Work>,
+    spares: &Receiver<Vec<u8>>,
+    total: &AtomicU64,
+    progress: &Progress,
+) -> Reading {
     let mut reading = Reading::default();
     let mut work = Work { number: 0, parts: Vec::new() };
     let mut gathered = 0;
@@ -95,6 +105,7 @@ fn read(inputs: &[Input], options: &Options, works: &Sender<Work>, total: &Atomi
         let before = total.load(Ordering::Relaxed);
         let mut framer = Framer::new(opened, &name, options.frame);
         loop {
+            spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
             let block = match framer.next_block() {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
@@ -140,7 +151,12 @@ fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
 }
 
 /// A decoder's thread: works to batches.
-fn decode(works: &Receiver<Work>, done: &tokio::sync::mpsc::Sender<(u64, Decoded)>, arrived: i64) {
+fn decode(
+    works: &Receiver<Work>,
+    spares: &Sender<Vec<u8>>,
+    done: &tokio::sync::mpsc::Sender<(u64, Decoded)>,
+    arrived: i64,
+) {
     let mut decoder = Decoder::new(arrived);
     for work in works {
         let mut refused = Vec::new();
@@ -148,6 +164,7 @@ fn decode(works: &Receiver<Work>, done: &tokio::sync::mpsc::Sender<(u64, Decoded
             decoder.source(&name);
             decode_block(&mut decoder, &block);
             refused.extend(block.rejects);
+            let _ = spares.try_send(block.bytes);
         }
         let mut decoded = decoder.finish();
         decoded.read += refused.len() as u64;

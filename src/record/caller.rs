@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::batch::Code;
 use super::fields::{Fields, R, T};
+use super::identity::{self, Digest};
 
 /// The caller as the columns have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,9 +19,70 @@ pub(super) struct Caller<'a> {
     pub kind: &'static str,
     /// User name, else the managed identity's name.
     pub name: Option<&'a str>,
+    /// Resource id of the managed identity.
+    pub managed_identity: Option<&'a str>,
+    /// Who issued the token.
+    pub issuer: Option<&'a str>,
+    /// Where the token was issued.
+    pub token_address: Option<&'a str>,
+}
+
+/// A caller to remember, with what is derived from it once.
+#[derive(Debug)]
+pub(super) struct Known {
+    object_id: Option<Box<str>>,
+    app_id: Option<Box<str>>,
+    user: Option<Box<str>>,
+    kind: &'static str,
+    name: Option<Box<str>>,
+    managed_identity: Option<Box<str>>,
+    issuer: Option<Box<str>>,
+    token_address: Option<Box<str>>,
+    pub digest: Digest,
+    /// Where the batch holds it.
+    pub code: Code,
+}
+
+impl Known {
+    /// Copies a caller.
+    pub fn new(caller: &Caller<'_>) -> Self {
+        let own = |text: Option<&str>| text.map(Box::from);
+        Known {
+            object_id: own(caller.object_id.as_deref()),
+            app_id: own(caller.app_id.as_deref()),
+            user: own(caller.user),
+            kind: caller.kind,
+            name: own(caller.name),
+            managed_identity: own(caller.managed_identity),
+            issuer: own(caller.issuer),
+            token_address: own(caller.token_address),
+            digest: caller.digest(),
+            code: Code::default(),
+        }
+    }
+
+    /// The caller.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            object_id: self.object_id.as_deref().map(Cow::Borrowed),
+            app_id: self.app_id.as_deref().map(Cow::Borrowed),
+            user: self.user.as_deref(),
+            kind: self.kind,
+            name: self.name.as_deref(),
+            managed_identity: self.managed_identity.as_deref(),
+            issuer: self.issuer.as_deref(),
+            token_address: self.token_address.as_deref(),
+        }
+    }
 }
 
 impl Caller<'_> {
+    /// What of the caller enters an event's identity.
+    pub fn digest(&self) -> Digest {
+        let user = self.user.filter(|_| self.principal_id().is_none());
+        identity::digest([self.object_id.as_deref(), self.app_id.as_deref(), user])
+    }
+
     /// Object id, else application id.
     pub fn principal_id(&self) -> Option<&str> {
         self.object_id.as_deref().or(self.app_id.as_deref())
@@ -52,7 +115,16 @@ pub(super) fn of<'a>(f: &'a Fields<'_>) -> Caller<'a> {
         "anonymous"
     };
     let identity_name = identity.and_then(|id| id.rsplit('/').find(|part| !part.is_empty()));
-    Caller { object_id: object_id.map(lower), app_id: app_id.map(lower), user, kind, name: user.or(identity_name) }
+    Caller {
+        object_id: object_id.map(lower),
+        app_id: app_id.map(lower),
+        user,
+        kind,
+        name: user.or(identity_name),
+        managed_identity: identity,
+        issuer: f.text(T::Issuer),
+        token_address: f.text(T::TokenAddress),
+    }
 }
 
 /// Lower case, copied only if it is not already.

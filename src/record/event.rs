@@ -1,23 +1,20 @@
 //! From normalised fields to a row: whether the record is Key Vault's, what is derived from it, its identity.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+use std::ops::Range;
 
 use super::activity;
 use super::address::{self, Address};
-use super::batch::Columns;
+use super::batch::{Code, Columns};
 use super::caller::{self, Caller};
 use super::client;
-use super::extra::{Extra, canonical};
+use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
-use super::identity::Inputs;
-use super::object::{self, Object, Resource};
+use super::identity::{self, Digest, Inputs};
+use super::memo::Memo;
+use super::object::{self, Object};
 use super::operation;
 use super::outcome;
-
-/// In a resource id, lower case. Building a finder costs more than the search.
-static KEY_VAULT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("microsoft.keyvault"));
+use super::raw::Intake;
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +32,63 @@ pub(super) struct Origin<'a> {
     pub arrived: i64,
 }
 
-/// Scratch space for deriving; reused from record to record.
+/// What deriving needs; reused from record to record.
 #[derive(Debug, Default)]
 pub(super) struct Deriver {
-    resource: String,
+    resources: Memo<Known>,
+    operations: Memo<Code>,
+    agents: Memo<Code>,
+    /// Place of the resource of the record in work.
+    resource: usize,
     inputs: Inputs,
     canonical: String,
+}
+
+/// A resource id, taken apart once.
+#[derive(Debug)]
+struct Known {
+    /// Lower case, as the digest is.
+    id: Box<str>,
+    digest: Digest,
+    subscription: Option<Range<usize>>,
+    group: Option<Range<usize>>,
+    vault: Option<Range<usize>>,
+    object: Option<(&'static str, Range<usize>)>,
+    hsm: bool,
+    key_vault: bool,
+    /// Where the batch holds it.
+    code: Code,
+}
+
+impl Known {
+    fn new(id: &str) -> Self {
+        let id = id.to_ascii_lowercase().into_boxed_str();
+        let resource = object::resource(&id);
+        let range = |part: &str| {
+            let start = part.as_ptr().addr() - id.as_ptr().addr();
+            start..start + part.len()
+        };
+        Known {
+            digest: identity::digest([Some(&*id)]),
+            subscription: resource.subscription.map(range),
+            group: resource.group.map(range),
+            vault: resource.vault.map(range),
+            object: resource.object.map(|(kind, name)| (kind, range(name))),
+            hsm: resource.hsm,
+            key_vault: resource.key_vault,
+            code: Code::default(),
+            id,
+        }
+    }
+
+    fn part(&self, part: &Option<Range<usize>>) -> Option<&str> {
+        self.id.get(part.clone()?)
+    }
+
+    /// Whether all that the columns want of a resource is in its id.
+    fn whole(&self) -> bool {
+        self.subscription.is_some() && self.group.is_some() && self.vault.is_some()
+    }
 }
 
 /// The parts of one record that several columns need.
@@ -48,7 +96,7 @@ struct Event<'a> {
     category: Option<&'a str>,
     operation: &'a str,
     resource_id: Option<&'a str>,
-    resource: Resource<'a>,
+    resource: &'a Known,
     object: Object<'a>,
     caller: Caller<'a>,
     address: Option<Address<'a>>,
@@ -59,91 +107,120 @@ struct Event<'a> {
 impl Deriver {
     /// Whether a record is Key Vault's or about Key Vault.
     pub fn owner(&mut self, f: &Fields<'_>) -> Owner {
-        self.resource.clear();
-        self.resource.push_str(resource_id(f).unwrap_or_default());
-        self.resource.make_ascii_lowercase();
-        if ours(f, &self.resource) { Owner::KeyVault } else { Owner::Other }
+        let id = resource_id(f).unwrap_or_default();
+        self.resource = self.resources.place(id, || Known::new(id));
+        if ours(f, self.resources.get(self.resource)) { Owner::KeyVault } else { Owner::Other }
     }
 
     /// Appends a row for a record that [`Deriver::owner`] has just looked at; `f.time` must be there.
-    pub fn append(&mut self, f: &Fields<'_>, extra: &mut Extra, origin: Origin<'_>, columns: &mut Columns) {
-        let lower = std::mem::take(&mut self.resource);
-        let event = Event::new(f, &lower);
+    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) {
+        let Intake { extra, claims, .. } = intake;
+        let resource = self.resources.get(self.resource);
+        let known = f.claims.map(|place| &claims.get(place).caller);
+        let caller = known.map_or_else(|| caller::of(f), caller::Known::caller);
+        let digest = known.map_or_else(|| caller.digest(), |known| known.digest);
+        let event = Event::new(f, resource, caller);
         let extra = finish_extra(f, &event, extra);
-        let id = self.identity(f, &event, &lower, extra);
-        let time = f.time.map(|stamp| stamp.micros()).unwrap_or_default();
-        columns.time.append_value(time);
-        columns.event_id.append_value(id);
-        columns.extra.append_option(extra);
-        columns.source.append_value(origin.source);
-        columns.ingested_at.append_value(origin.arrived);
+        let id = identity(&mut self.inputs, &mut self.canonical, f, &event, &digest, extra);
+        let row = columns.row;
+        columns.time.set(row, f.time.map(|stamp| stamp.micros()).unwrap_or_default());
+        columns.event_id.set(row, &id);
+        columns.extra.set_some(row, extra);
+        columns.source.set(row, origin.source);
+        columns.ingested_at.set(row, origin.arrived);
         request(f, &event, columns);
         what(f, &event, columns);
         result(f, &event, columns);
-        who(f, &event, columns);
         network(f, &event, columns);
         change(f, &event, columns);
-        self.resource = lower;
+        let caller_code = who(&event.caller, known.map(|known| known.code), columns);
+        let resource_code = place(f, &event, columns);
+        if let Some(known) = f.claims {
+            claims.at(known).caller.code = caller_code;
+        }
+        self.resources.at(self.resource).code = resource_code;
+        self.operation(f, columns);
+        self.agent(f, columns);
+        columns.row += 1;
     }
 
-    /// See `identity` for the list of inputs.
-    fn identity(&mut self, f: &Fields<'_>, event: &Event<'_>, resource: &str, extra: Option<&str>) -> [u8; 16] {
-        let inputs = &mut self.inputs;
-        inputs.clear();
-        inputs.number(f.time.map(|stamp| stamp.seconds));
-        inputs.number(f.time.map(|stamp| i64::from(stamp.nanos)));
-        inputs.lower(event.category);
-        inputs.text(Some(event.operation));
-        inputs.text(Some(resource));
-        inputs.text(f.text(T::Correlation));
-        inputs.text(f.text(T::Address));
-        inputs.number(f.number(N::Status).map(i64::from));
-        inputs.number(f.duration);
-        inputs.text(f.duration_text.as_deref());
-        inputs.text(event.caller.object_id.as_deref());
-        inputs.text(event.caller.app_id.as_deref());
-        inputs.text(event.caller.user.filter(|_| event.caller.principal_id().is_none()));
-        inputs.address(f.text(T::Id));
-        inputs.address(f.text(T::RequestUri));
-        inputs.text(f.text(T::EventSubject));
-        inputs.text(f.text(T::EventObject));
-        if [T::Correlation, T::Id, T::RequestUri].into_iter().all(|field| f.text(field).is_none()) {
-            for text in [Some("weak"), f.text(T::Signature), f.text(T::Description), f.text(T::ClientInfo)] {
-                inputs.text(text);
-            }
+    fn operation(&mut self, f: &Fields<'_>, columns: &mut Columns) {
+        let name = operation_name(f);
+        let code = self.operations.place(name.unwrap_or_default(), Code::default);
+        let code = self.operations.at(code);
+        if !columns.operation.again(*code) {
+            *code = columns.operation.add([name, Some(operation::class(name.unwrap_or_default()))]);
         }
-        if event.category.is_some_and(|category| !category.eq_ignore_ascii_case("AuditEvent")) {
-            self.other_category(f, extra);
-        }
-        self.inputs.finish()
     }
 
-    fn other_category(&mut self, f: &Fields<'_>, extra: Option<&str>) {
-        if let Some(id) = f.text(T::EventData) {
-            for text in [Some("event"), Some(id), f.text(T::Status).or(f.text(T::ResultType)), f.text(T::SubStatus)] {
-                self.inputs.text(text);
-            }
-            return;
-        }
-        self.canonical.clear();
-        canonical(extra.unwrap_or("{}"), &mut self.canonical);
-        for text in [Some("fields"), f.text(T::ResultType), f.text(T::Signature), Some(self.canonical.as_str())] {
-            self.inputs.text(text);
+    fn agent(&mut self, f: &Fields<'_>, columns: &mut Columns) {
+        let agent = f.text(T::ClientInfo);
+        let code = self.agents.place(agent.unwrap_or_default(), Code::default);
+        let code = self.agents.at(code);
+        if !columns.agent.again(*code) {
+            *code = columns.agent.add([agent, agent.and_then(client::product)]);
         }
     }
 }
 
+/// See `identity` for the list of inputs.
+fn identity(
+    inputs: &mut Inputs,
+    canonical: &mut String,
+    f: &Fields<'_>,
+    event: &Event<'_>,
+    caller: &Digest,
+    extra: Option<&str>,
+) -> Digest {
+    inputs.clear();
+    inputs.number(f.time.map(|stamp| stamp.seconds));
+    inputs.number(f.time.map(|stamp| i64::from(stamp.nanos)));
+    inputs.lower(event.category);
+    inputs.text(Some(event.operation));
+    inputs.digest(&event.resource.digest);
+    inputs.text(f.text(T::Correlation));
+    inputs.text(f.text(T::Address));
+    inputs.number(f.number(N::Status).map(i64::from));
+    inputs.number(f.duration);
+    inputs.text(f.duration_text.as_deref());
+    inputs.digest(caller);
+    inputs.addresses(f.text(T::Id), f.text(T::RequestUri));
+    inputs.text(f.text(T::EventSubject));
+    inputs.text(f.text(T::EventObject));
+    if [T::Correlation, T::Id, T::RequestUri].into_iter().all(|field| f.text(field).is_none()) {
+        for text in [Some("weak"), f.text(T::Signature), f.text(T::Description), f.text(T::ClientInfo)] {
+            inputs.text(text);
+        }
+    }
+    if event.category.is_some_and(|category| !category.eq_ignore_ascii_case("AuditEvent")) {
+        other_category(inputs, canonical, f, extra);
+    }
+    inputs.finish()
+}
+
+fn other_category(inputs: &mut Inputs, canonical: &mut String, f: &Fields<'_>, extra: Option<&str>) {
+    if let Some(id) = f.text(T::EventData) {
+        for text in [Some("event"), Some(id), f.text(T::Status).or(f.text(T::ResultType)), f.text(T::SubStatus)] {
+            inputs.text(text);
+        }
+        return;
+    }
+    canonical.clear();
+    canonical_of(extra.unwrap_or("{}"), canonical);
+    for text in [Some("fields"), f.text(T::ResultType), f.text(T::Signature), Some(canonical.as_str())] {
+        inputs.text(text);
+    }
+}
+
 impl<'a> Event<'a> {
-    fn new(f: &'a Fields<'_>, lower: &'a str) -> Self {
+    fn new(f: &'a Fields<'_>, resource: &'a Known, caller: Caller<'a>) -> Self {
         let operation = operation_name(f).unwrap_or_default();
         let resource_id = resource_id(f);
-        let resource = object::resource(lower);
         let mut object = object::of(f.text(T::Id), f.text(T::RequestUri));
-        if let (None, Some((kind, name))) = (object.name, resource.object) {
+        if let (None, Some((kind, name))) = (object.name, &resource.object) {
             // The name as logged: lower case keeps every position.
-            let at = name.as_ptr().addr() - lower.as_ptr().addr();
             object.kind = Some(kind);
-            object.name = resource_id.and_then(|id| id.get(at..at + name.len())).or(Some(name));
+            object.name = resource_id.and_then(|id| id.get(name.clone())).or(resource.id.get(name.clone()));
         }
         if object.name.is_none() {
             object.name = f.text(T::EventObject);
@@ -154,7 +231,7 @@ impl<'a> Event<'a> {
         let control_plane = operation.contains('/');
         let category = category(f);
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
-        Event { category, operation, resource_id, resource, object, caller: caller::of(f), address, control_plane }
+        Event { category, operation, resource_id, resource, object, caller, address, control_plane }
     }
 }
 
@@ -177,7 +254,7 @@ fn category<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
     })
 }
 
-fn ours(f: &Fields<'_>, resource: &str) -> bool {
+fn ours(f: &Fields<'_>, resource: &Known) -> bool {
     if f.metric {
         return false;
     }
@@ -188,19 +265,19 @@ fn ours(f: &Fields<'_>, resource: &str) -> bool {
     }
     if matches!(f.text(T::Table), Some("AZKVAuditLogs" | "AZKVPolicyEvaluationDetailsLogs"))
         || f.text(T::Provider).is_some_and(|provider| provider.eq_ignore_ascii_case("MICROSOFT.KEYVAULT"))
-        || KEY_VAULT.find(resource.as_bytes()).is_some()
+        || resource.key_vault
     {
         return true;
     }
     let Some(operation) = operation else { return false };
     if operation.contains('/') {
-        return activity::concerns_key_vault(&operation.to_ascii_lowercase(), resource, f.text(T::Scope));
+        return activity::concerns_key_vault(&operation.to_ascii_lowercase(), &resource.id, f.text(T::Scope));
     }
     // Other services have a category of that name too; a masked resource id names no service.
     let log = category.is_some_and(|category| {
         ["AuditEvent", "AzurePolicyEvaluationDetails"].iter().any(|ours| category.eq_ignore_ascii_case(ours))
     });
-    log && !resource.contains("/providers/") && operation::is_key_vault(operation)
+    log && !resource.id.contains("/providers/") && operation::is_key_vault(operation)
 }
 
 /// Adds what the derivation drops or rewrites, and closes the object.
@@ -248,39 +325,45 @@ fn id_is_in_columns(id: &str, uri: Option<&str>, event: &Event<'_>) -> bool {
 }
 
 fn request(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    columns.category.append_option(event.category);
-    columns.resource_id.append_option(event.resource_id);
+    let row = columns.row;
+    columns.category.set_some(row, event.category);
+    columns.request_uri.set_some(row, f.text(T::RequestUri));
+    columns.correlation_id.set_some(row, f.text(T::Correlation));
+}
+
+fn place(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> Code {
+    let known = event.resource;
+    if known.whole() && columns.resource.again(known.code) {
+        return known.code;
+    }
     let subscription = f.text(T::Subscription).map(caller::lower);
-    columns.subscription_id.append_option(event.resource.subscription.or(subscription.as_deref()));
     let group = f.text(T::Group).map(caller::lower);
-    columns.resource_group.append_option(event.resource.group.or(group.as_deref()));
     let named = event.object.vault.or(f.text(T::EventVault)).map(caller::lower);
-    columns.vault_name.append_option(event.resource.vault.or(named.as_deref()));
-    columns.request_uri.append_option(f.text(T::RequestUri));
-    columns.correlation_id.append_option(f.text(T::Correlation));
-    let agent = f.text(T::ClientInfo);
-    columns.client_info.append_option(agent);
-    columns.client_product.append_option(agent.and_then(client::product));
+    columns.resource.add([
+        event.resource_id,
+        known.part(&known.subscription).or(subscription.as_deref()),
+        known.part(&known.group).or(group.as_deref()),
+        known.part(&known.vault).or(named.as_deref()),
+    ])
 }
 
 fn what(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    columns.operation_name.append_option(operation_name(f));
-    columns.operation_class.append_value(operation::class(event.operation));
-    let place = if event.resource.hsm { Some("hsm") } else { event.resource.vault.map(|_| "vault") };
+    let row = columns.row;
+    let place = if event.resource.hsm { Some("hsm") } else { event.resource.vault.as_ref().map(|_| "vault") };
     let stated = operation::object_type(event.operation).or(event.object.kind);
-    columns.object_type.append_option(stated.or(place.filter(|_| event.control_plane)));
-    columns.object_name.append_option(event.object.name);
-    columns.object_version.append_option(event.object.version);
-    columns.algorithm.append_option(f.text(T::Algorithm));
-    columns.key_type.append_option(f.text(T::KeyType));
-    columns.key_size.append_option(f.number(N::KeySize));
-    columns.object_enabled.append_option(f.bool(B::Enabled));
-    columns.key_operations.append_option(sorted(&f.key_operations));
-    columns.expires_at.append_option(f.expires);
+    columns.object_type.set_some(row, stated.or(place.filter(|_| event.control_plane)));
+    columns.object_name.set_some(row, event.object.name);
+    columns.object_version.set_some(row, event.object.version);
+    columns.algorithm.set_some(row, f.text(T::Algorithm));
+    columns.key_type.set_some(row, f.text(T::KeyType));
+    columns.key_size.set_some(row, f.number(N::KeySize));
+    columns.object_enabled.set_some(row, f.bool(B::Enabled));
+    columns.key_operations.set_some(row, sorted(&f.key_operations).as_deref());
+    columns.expires_at.set_some(row, f.expires);
 }
 
 fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    let signature = f.text(T::Signature);
+    let (row, signature) = (columns.row, f.text(T::Signature));
     let outcome = if event.control_plane {
         activity::outcome(f)
     } else {
@@ -291,70 +374,74 @@ fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
             identified: event.caller.identified(),
         })
     };
-    columns.outcome.append_value(outcome);
-    columns.http_status_code.append_option(f.number(N::Status));
-    columns.result_signature.append_option(signature);
+    columns.outcome.set(row, outcome);
+    columns.http_status_code.set_some(row, f.number(N::Status));
+    columns.result_signature.set_some(row, signature);
     let description = f.text(T::Description);
-    columns.result_description.append_option(description);
-    columns.duration_ms.append_option(f.duration);
-    columns.denial_reason.append_option((outcome == "denied").then(|| {
-        outcome::denial_reason(outcome::Denial {
+    columns.result_description.set_some(row, description);
+    columns.duration_ms.set_some(row, f.duration);
+    if outcome == "denied" {
+        let reason = outcome::denial_reason(outcome::Denial {
             description,
             signature,
             rbac: f.bool(B::Rbac),
             policy: f.bool(B::Policy),
             address: f.bool(B::Address),
-        })
-    }));
+        });
+        columns.denial_reason.set(row, reason);
+    }
 }
 
-fn who(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    let caller = &event.caller;
-    columns.principal_id.append_option(caller.principal_id());
-    columns.principal_type.append_value(caller.kind);
-    columns.principal_name.append_option(caller.name);
-    columns.app_id.append_option(caller.app_id.as_deref());
-    columns.object_id.append_option(caller.object_id.as_deref());
-    columns.user_principal_name.append_option(caller.user);
-    columns.managed_identity_resource_id.append_option(f.text(T::ManagedIdentity));
-    columns.token_issuer.append_option(f.text(T::Issuer));
-    columns.token_address.append_option(f.text(T::TokenAddress));
+fn who(caller: &Caller<'_>, known: Option<Code>, columns: &mut Columns) -> Code {
+    if let Some(code) = known
+        && columns.caller.again(code)
+    {
+        return code;
+    }
+    columns.caller.add([
+        caller.principal_id(),
+        Some(caller.kind),
+        caller.name,
+        caller.app_id.as_deref(),
+        caller.object_id.as_deref(),
+        caller.user,
+        caller.managed_identity,
+        caller.issuer,
+        caller.token_address,
+    ])
 }
 
 fn network(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    match &event.address {
-        Some(address) => {
-            columns.caller_ip.append_value(&address.ip);
-            columns.caller_port.append_option(address.port.map(i32::from));
-        }
-        None => {
-            columns.caller_ip.append_null();
-            columns.caller_port.append_null();
-        }
+    let row = columns.row;
+    if let Some(address) = &event.address {
+        columns.caller_ip.set(row, &address.ip);
+        columns.caller_port.set_some(row, address.port.map(i32::from));
     }
-    columns.tls_version.append_option(f.text(T::Tls));
-    columns.is_rbac_authorized.append_option(f.bool(B::Rbac));
-    columns.is_access_policy_match.append_option(f.bool(B::Policy));
-    columns.is_address_authorized.append_option(f.bool(B::Address));
-    columns.address_authorization_type.append_option(f.text(T::AddressAuthorization));
-    columns.applied_assignment_id.append_option(f.text(T::Assignment));
-    columns.trusted_service.append_option(f.text(T::Trusted));
-    columns.subnet_id.append_option(f.text(T::Subnet));
-    columns.private_endpoint_id.append_option(f.text(T::Endpoint));
+    columns.tls_version.set_some(row, f.text(T::Tls));
+    columns.is_rbac_authorized.set_some(row, f.bool(B::Rbac));
+    columns.is_access_policy_match.set_some(row, f.bool(B::Policy));
+    columns.is_address_authorized.set_some(row, f.bool(B::Address));
+    columns.address_authorization_type.set_some(row, f.text(T::AddressAuthorization));
+    columns.applied_assignment_id.set_some(row, f.text(T::Assignment));
+    columns.trusted_service.set_some(row, f.text(T::Trusted));
+    columns.subnet_id.set_some(row, f.text(T::Subnet));
+    columns.private_endpoint_id.set_some(row, f.text(T::Endpoint));
 }
 
 fn change(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
-    let kind = if may_change(event) { activity::change_kind(f, event.operation) } else { None };
-    columns.change_kind.append_option(kind);
-    columns.target_principal_id.append_option(f.ranked(R::Target).map(caller::lower));
-    columns.granted_permissions.append_option(sorted(&f.permissions));
-    columns.role_definition_id.append_option(f.text(T::Role));
-    columns.network_default_action.append_option(f.text(T::NetworkDefault));
-    columns.added_ip_rule.append_option(f.text(T::IpRule));
-    columns.purge_protection.append_option(f.bool(B::PurgeProtection));
-    columns.soft_delete_days.append_option(f.number(N::SoftDeleteDays));
-    columns.rbac_enabled.append_option(f.bool(B::RbacEnabled));
-    columns.sku.append_option(f.text(T::Sku).map(caller::lower));
+    let row = columns.row;
+    if may_change(event) {
+        columns.change_kind.set_some(row, activity::change_kind(f, event.operation));
+    }
+    columns.target_principal_id.set_some(row, f.ranked(R::Target).map(caller::lower).as_deref());
+    columns.granted_permissions.set_some(row, sorted(&f.permissions).as_deref());
+    columns.role_definition_id.set_some(row, f.text(T::Role));
+    columns.network_default_action.set_some(row, f.text(T::NetworkDefault));
+    columns.added_ip_rule.set_some(row, f.text(T::IpRule));
+    columns.purge_protection.set_some(row, f.bool(B::PurgeProtection));
+    columns.soft_delete_days.set_some(row, f.number(N::SoftDeleteDays));
+    columns.rbac_enabled.set_some(row, f.bool(B::RbacEnabled));
+    columns.sku.set_some(row, f.text(T::Sku).map(caller::lower).as_deref());
 }
 
 /// Nearly all records read; they need not be asked what they changed.

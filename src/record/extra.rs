@@ -24,6 +24,21 @@ impl Extra {
         self.muted = 0;
     }
 
+    /// Length so far, for [`Extra::since`].
+    pub fn mark(&self) -> usize {
+        self.text.len()
+    }
+
+    /// What was written since a mark.
+    pub fn since(&self, mark: usize) -> &str {
+        self.text.get(mark..).unwrap_or_default()
+    }
+
+    /// Writes again what [`Extra::since`] gave for a record before.
+    pub fn again(&mut self, fragment: &str) {
+        self.text.push_str(fragment);
+    }
+
     /// Opens an object under `key` (the text between its quotes).
     pub fn enter(&mut self, key: &str) -> Mark {
         let mark = Mark(self.text.len());

@@ -153,6 +153,20 @@ pub(super) enum Slot {
     Unknown,
 }
 
+impl Slot {
+    /// Whether it says something of the caller.
+    #[inline]
+    pub fn of_the_caller(self) -> bool {
+        use T::{App, Caller, DelegatedScope, IdType, Issuer, ManagedIdentity, TokenAddress};
+        matches!(
+            self,
+            Slot::Text(ManagedIdentity | Issuer | TokenAddress | App)
+                | Slot::Note(IdType | DelegatedScope | Caller)
+                | Slot::Ranked(R::ObjectId | R::User, _)
+        )
+    }
+}
+
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken<'a> {
@@ -175,6 +189,8 @@ struct Ranked<'a> {
 /// One record, normalised.
 #[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {
+    /// A bit for each text that is there.
+    present: u64,
     text: [Option<Str<'a>>; T::Count as usize],
     bools: [Option<bool>; B::Count as usize],
     numbers: [Option<i32>; N::Count as usize],
@@ -192,11 +208,19 @@ pub(super) struct Fields<'a> {
     pub exported: bool,
     /// A metric's field was seen.
     pub metric: bool,
+    /// Where the intake keeps the claims, if they were read by heart; then they may not be here.
+    pub claims: Option<usize>,
+    /// Something outside `identity` speaks of the caller too.
+    pub stray: bool,
 }
+
+/// The most texts that [`Fields::present`] has bits for.
+const _: () = assert!(T::Count as usize <= 64);
 
 impl Default for Fields<'_> {
     fn default() -> Self {
         Fields {
+            present: 0,
             text: [const { None }; T::Count as usize],
             bools: [None; B::Count as usize],
             numbers: [None; N::Count as usize],
@@ -210,11 +234,36 @@ impl Default for Fields<'_> {
             permissions: Vec::new(),
             exported: false,
             metric: false,
+            claims: None,
+            stray: false,
         }
     }
 }
 
 impl<'a> Fields<'a> {
+    /// Forgets the record before; cheaper than new fields, as most of them are empty.
+    pub fn clear(&mut self) {
+        while self.present != 0 {
+            self.text[self.present.trailing_zeros() as usize] = None;
+            self.present &= self.present - 1;
+        }
+        self.bools = [None; B::Count as usize];
+        self.numbers = [None; N::Count as usize];
+        self.ranked = [const { None }; R::Count as usize];
+        (self.time, self.time_text) = (None, None);
+        (self.duration, self.duration_text) = (None, None);
+        self.expires = None;
+        self.key_operations.clear();
+        self.permissions.clear();
+        (self.exported, self.metric) = (false, false);
+        (self.claims, self.stray) = (None, false);
+    }
+
+    fn put_text(&mut self, field: T, text: Str<'a>) {
+        self.present |= 1 << field as u32;
+        self.text[field as usize] = Some(text);
+    }
+
     /// A text field, if the record has it.
     #[inline]
     pub fn text(&self, field: T) -> Option<&str> {
@@ -258,11 +307,11 @@ impl<'a> Fields<'a> {
         }
         match slot {
             Slot::Text(field) => {
-                self.text[field as usize] = Some(text);
+                self.put_text(field, text);
                 Taken::Yes
             }
             Slot::Note(field) => {
-                self.text[field as usize] = Some(text);
+                self.put_text(field, text);
                 Taken::Extra
             }
             Slot::Ranked(field, rank) => self.rank(field, Ranked { value: text, rank, key, raw }),

@@ -233,6 +233,11 @@ impl<R: Read> Framer<R> {
         }
     }
 
+    /// Takes back the bytes of a block that is done with, for a later one.
+    pub fn reuse(&mut self, bytes: Vec<u8>) {
+        self.window.reuse(bytes);
+    }
+
     /// The next whole records; `None` at the end.
     ///
     /// Errors: the reader failed. It is told once, after all that came before it; then the end.

@@ -15,6 +15,7 @@ mod extra;
 mod fields;
 pub mod frame;
 mod identity;
+mod memo;
 mod names;
 mod object;
 mod operation;
@@ -23,6 +24,7 @@ mod raw;
 mod scan;
 pub mod schema;
 mod time;
+mod trail;
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
 #[derive(Debug, Clone, PartialEq, Eq)]

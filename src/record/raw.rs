@@ -4,10 +4,13 @@
 //! (`identity` on Managed HSM, the dynamic columns of exports) are set aside as [`Inner`] and read afterwards, since
 //! their text has to outlive the fields that borrow from it.
 
+use super::caller::{self, Known};
 use super::extra::Extra;
 use super::fields::{Fields, Slot, Taken};
+use super::memo::Memo;
 use super::names::{self, Place};
 use super::scan::{Fault, Scan, Text, Value};
+use super::trail::{Step, Trail};
 
 /// How deep objects are looked into; below, their text goes to `extra` as it stands.
 const DEPTH: usize = 16;
@@ -23,10 +26,31 @@ pub(super) struct Inner {
     text: String,
 }
 
+/// An `identity` as it was read once, and what came of it. Callers come again and again with the same claims.
+#[derive(Debug)]
+pub(super) struct Claims {
+    /// Its JSON.
+    raw: Box<str>,
+    /// What of it went to `extra`.
+    extra: Box<str>,
+    pub caller: Known,
+}
+
+/// The longest `identity` that is kept.
+const LONGEST: usize = 8 * 1024;
+
 /// What reading one record needs; reused from record to record.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     pub extra: Extra,
+    /// By the text up to the first closing brace.
+    pub claims: Memo<Claims>,
+    /// Claims are read anew.
+    pub anew: bool,
+    /// Keys of objects at each [`Place`].
+    trails: [Trail; 4],
+    /// Within an `identity`; cleared where it says something about other things than the caller.
+    pure: Option<bool>,
     /// Objects given as text, in the record's order.
     pub inner: Vec<Inner>,
     path: String,
@@ -40,6 +64,27 @@ impl Intake {
         self.inner.clear();
         self.path.clear();
         self.depth = 0;
+        self.pure = None;
+    }
+
+    /// The next key of an object at `place`, with its colon, and what it means; none behind the closing brace.
+    #[inline]
+    pub fn key<'a>(
+        &mut self,
+        scan: &mut Scan<'a>,
+        step: &mut Step,
+        place: Place,
+    ) -> Result<Option<(Text<'a>, Slot)>, Fault> {
+        let plain = self.path.is_empty();
+        if plain && let Some(known) = self.trails[place as usize].guess(scan, step) {
+            return Ok(Some(known));
+        }
+        let Some(key) = scan.key(&mut step.first)? else { return Ok(None) };
+        let slot = self.slot(key, place);
+        if plain {
+            self.trails[place as usize].learn(key, slot, step);
+        }
+        Ok(Some((key, slot)))
     }
 
     /// Reads the value that belongs to `key` of an object at `place`.
@@ -49,12 +94,13 @@ impl Intake {
         f: &mut Fields<'a>,
         scan: &mut Scan<'a>,
         key: Text<'a>,
+        slot: Slot,
         place: Place,
     ) -> Result<(), Fault> {
-        let slot = self.slot(key, place);
         scan.space();
         let start = scan.at();
         match scan.value()? {
+            Value::Object if slot == Slot::Identity && place == Place::Top => self.identity(f, scan, key),
             Value::Object => self.object(f, scan, key, slot, place),
             Value::Array => self.array(f, scan, key, slot),
             value => {
@@ -62,6 +108,38 @@ impl Intake {
                 Ok(())
             }
         }
+    }
+
+    /// Reads `identity`, or knows it from a record before.
+    fn identity<'a>(&mut self, f: &mut Fields<'a>, scan: &mut Scan<'a>, key: Text<'a>) -> Result<(), Fault> {
+        if f.claims.is_some() {
+            f.stray = true;
+        }
+        let (start, rest) = (scan.at(), scan.rest());
+        let brace = memchr::memchr(b'}', rest.as_bytes()).unwrap_or_default();
+        let head = rest.get(..brace).unwrap_or_default();
+        let by_heart = !self.anew && !f.stray && brace > 0 && self.depth == 0 && self.path.is_empty();
+        if by_heart && let Some(place) = self.claims.find(head) {
+            let claims = self.claims.at(place);
+            if rest.starts_with(&*claims.raw) {
+                scan.step_over(claims.raw.len());
+                self.extra.again(&claims.extra);
+                f.claims = Some(place);
+                return Ok(());
+            }
+        }
+        let (mark, inner) = (self.extra.mark(), self.inner.len());
+        self.pure = Some(true);
+        self.object(f, scan, key, Slot::Identity, Place::Top)?;
+        let pure = self.pure.take() == Some(true);
+        let raw = scan.since(start);
+        let closed = raw.get(brace..).is_some_and(|tail| tail.bytes().all(|b| b == b'}'));
+        if by_heart && pure && closed && inner == self.inner.len() && raw.len() <= LONGEST {
+            let (raw, extra) = (raw.into(), self.extra.since(mark).into());
+            let caller = Known::new(&caller::of(f));
+            f.claims = Some(self.claims.keep(head, Claims { raw, extra, caller }));
+        }
+        Ok(())
     }
 
     #[inline]
@@ -93,6 +171,10 @@ impl Intake {
             f.exported |= key.raw.starts_with("TimeGenerated");
         }
         f.metric |= slot == Slot::Metric;
+        match &mut self.pure {
+            None => f.stray |= slot.of_the_caller(),
+            Some(pure) => *pure &= slot.of_the_caller() || slot == Slot::Unknown,
+        }
         if is_object(slot) && self.set_aside(key, slot, place, value) {
             return;
         }
@@ -167,9 +249,9 @@ impl Intake {
         self.depth += 1;
         let object = self.extra.enter(key.raw);
         scan.open(b'{')?;
-        let mut first = true;
-        while let Some(key) = scan.key(&mut first)? {
-            self.member(f, scan, key, within)?;
+        let mut step = Step::START;
+        while let Some((key, slot)) = self.key(scan, &mut step, within)? {
+            self.member(f, scan, key, slot, within)?;
         }
         self.extra.leave(object);
         self.depth -= 1;
@@ -179,6 +261,7 @@ impl Intake {
 
     fn array<'a>(&mut self, f: &mut Fields<'a>, scan: &mut Scan<'a>, key: Text<'a>, slot: Slot) -> Result<(), Fault> {
         let raw = scan.skip()?;
+        self.pure = self.pure.map(|pure| pure && slot == Slot::Unknown);
         if !matches!(slot, Slot::KeyOperations | Slot::Permissions(_)) || !texts(raw, |item| f.push(slot, item)) {
             self.extra.put(key.raw, raw);
         }

@@ -131,6 +131,35 @@ impl<'a> Scan<'a> {
         self.member().map(Some)
     }
 
+    /// Consumes a key with its colon, and the comma before it where it is not the first, if the text goes on with just
+    /// `token` (`"key":`); returns the key.
+    #[inline]
+    pub fn token(&mut self, first: bool, token: &str) -> Option<&'a str> {
+        let mut start = self.at;
+        if !first {
+            if self.text.as_bytes().get(start) != Some(&b',') {
+                return None;
+            }
+            start += 1;
+        }
+        if !self.text.as_bytes().get(start..)?.starts_with(token.as_bytes()) {
+            return None;
+        }
+        self.at = start + token.len();
+        self.text.get(start + 1..self.at - 2)
+    }
+
+    /// The text from here to its end.
+    #[inline]
+    pub fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Steps over `length` bytes that are known to be one whole value.
+    pub fn step_over(&mut self, length: usize) {
+        self.at += length;
+    }
+
     /// Whether an array has another element; consumes the comma or the closing bracket.
     pub fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
         self.more(first, b']')

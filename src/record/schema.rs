@@ -133,9 +133,23 @@ static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 });
 
+static BATCH: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let fields = EVENTS.fields().iter().map(|field| {
+        let grouped = super::batch::GROUPED.contains(&field.name().as_str());
+        if grouped { field.as_ref().clone().with_data_type(dictionary.clone()) } else { field.as_ref().clone() }
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+});
+
 /// The Arrow schema of the event table.
 pub fn events() -> SchemaRef {
     EVENTS.clone()
+}
+
+/// The same for a batch in memory, where texts that recur are dictionaries. In the table they are plain text.
+pub fn batch() -> SchemaRef {
+    BATCH.clone()
 }
 
 /// Position of a column in [`COLUMNS`].

@@ -7,8 +7,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::compute::{cast, interleave_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use datafusion::common::HashMap;
 use parquet::file::properties::WriterProperties;
 
@@ -98,7 +99,8 @@ impl Incoming {
         }
         let duplicates = (rows - kept.len()) as u64;
         kept.sort_by_key(|row| order[*row as usize]);
-        Ok(Incoming { keys, schema: schema.clone(), batches, order, kept, duplicates, wanted })
+        let (schema, batches) = alike(keys, schema, batches)?;
+        Ok(Incoming { keys, schema, batches, order, kept, duplicates, wanted })
     }
 
     /// Smallest and largest ordering value of the rows to write; none where no row is left.
@@ -217,11 +219,30 @@ impl Incoming {
     }
 }
 
+/// Batches of one schema: theirs, where they agree, else the table's.
+fn alike(
+    keys: Keys,
+    table: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<(SchemaRef, Vec<RecordBatch>), StoreError> {
+    let Some(first) = batches.first().map(RecordBatch::schema) else { return Ok((table.clone(), batches)) };
+    if batches.iter().all(|batch| batch.schema() == first) {
+        return Ok((first, batches));
+    }
+    let plain = |batch: RecordBatch| {
+        let columns = batch.columns().iter().zip(table.fields()).map(|(column, field)| cast(column, field.data_type()));
+        RecordBatch::try_new(table.clone(), columns.collect::<Result<_, _>>()?)
+    };
+    let failed = |e: ArrowError| StoreError::Schema { table: keys.table, reason: e.to_string() };
+    let batches = batches.into_iter().map(plain).collect::<Result<_, _>>().map_err(failed)?;
+    Ok((table.clone(), batches))
+}
+
 /// Rows at least this many in a row are written as they stand.
 const LONG_RUN: usize = 2_048;
 
-/// Rows gathered before they are written.
-const GATHERED: usize = 8_192;
+/// Rows gathered before they are written: the dictionaries of all batches are joined once for them.
+const GATHERED: usize = 32 * 1024;
 
 /// A stretch of rows that follow each other in one batch.
 struct Run {

@@ -51,6 +51,8 @@ pub(super) struct Window<R> {
     base: u64,
     ended: bool,
     failure: Option<io::Error>,
+    /// A buffer that somebody is done with.
+    spare: Vec<u8>,
     /// Bytes that were scanned again; a cell, since views are about when it is asked for.
     rescanned: Cell<u64>,
 }
@@ -67,6 +69,7 @@ impl<R: Read> Window<R> {
             base: 0,
             ended: false,
             failure: None,
+            spare: Vec::new(),
             rescanned: Cell::new(0),
         }
     }
@@ -131,11 +134,25 @@ impl<R: Read> Window<R> {
         }
     }
 
+    /// Takes back a buffer that was handed out: its memory is there already, new memory has to be cleared.
+    pub(super) fn reuse(&mut self, buffer: Vec<u8>) {
+        let usual = (self.spare.capacity() + 1)..=4 * self.buffer.len();
+        if usual.contains(&buffer.capacity()) {
+            self.spare = buffer;
+        }
+    }
+
     /// Hands out the bytes of `range` with their buffer, without copying them; what lies from `keep` on (at or after
     /// the range's end) moves into a new buffer of `capacity`.
     pub(super) fn take(&mut self, range: Range<u64>, keep: u64, capacity: usize) -> Vec<u8> {
         let tail = &self.buffer[(keep - self.base) as usize..self.filled];
-        let mut next = vec![0; capacity.max(tail.len() * 2)];
+        let room = capacity.max(tail.len() * 2);
+        let mut next = if self.spare.capacity() < room { Vec::new() } else { std::mem::take(&mut self.spare) };
+        if next.capacity() == 0 {
+            next = vec![0; room];
+        } else {
+            next.resize(room, 0);
+        }
         next[..tail.len()].copy_from_slice(tail);
         self.filled = tail.len();
         let mut bytes = std::mem::replace(&mut self.buffer, next);
