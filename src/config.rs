@@ -20,6 +20,20 @@ struct Raw {
     listen: Option<String>,
     rules: RawRules,
     ingest: RawIngest,
+    context: RawContext,
+}
+
+/// Files about the world: docs/context.md.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawContext {
+    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
+    vaults: Option<PathBuf>,
+    subscriptions: Option<PathBuf>,
+    bait: Option<PathBuf>,
+    known: Option<PathBuf>,
+    addresses: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +49,25 @@ struct RawRules {
 struct RawIngest {
     max_record_bytes: Option<usize>,
     max_ratio: Option<u64>,
+}
+
+/// Where files about the world are; what is not named is looked for in the folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextFiles {
+    /// In place of the store's folder `context`.
+    pub folder: Option<PathBuf>,
+    /// In place of `directory.csv`.
+    pub directory: Option<PathBuf>,
+    /// In place of `vaults.csv`.
+    pub vaults: Option<PathBuf>,
+    /// In place of `subscriptions.csv`.
+    pub subscriptions: Option<PathBuf>,
+    /// In place of `bait.csv`.
+    pub bait: Option<PathBuf>,
+    /// In place of `known.csv`.
+    pub known: Option<PathBuf>,
+    /// In place of `addresses.csv` and all `*.txt`.
+    pub addresses: Option<Vec<PathBuf>>,
 }
 
 /// Checked configuration.
@@ -54,6 +87,8 @@ pub struct Config {
     pub max_record_bytes: Option<usize>,
     /// How many times its compressed size a file may grow to.
     pub max_ratio: Option<u64>,
+    /// Files about the world.
+    pub context: ContextFiles,
 }
 
 /// Why a configuration was refused.
@@ -122,7 +157,21 @@ fn check(raw: Raw, base: &Path) -> Result<Config, String> {
         rules_set,
         max_record_bytes: raw.ingest.max_record_bytes,
         max_ratio: raw.ingest.max_ratio,
+        context: context(raw.context, base),
     })
+}
+
+fn context(raw: RawContext, base: &Path) -> ContextFiles {
+    let there = |path: Option<PathBuf>| path.map(|p| base.join(p));
+    ContextFiles {
+        folder: there(raw.folder),
+        directory: there(raw.directory),
+        vaults: there(raw.vaults),
+        subscriptions: there(raw.subscriptions),
+        bait: there(raw.bait),
+        known: there(raw.known),
+        addresses: raw.addresses.map(|paths| paths.into_iter().map(|p| base.join(p)).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -144,9 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn files_about_the_world_are_relative_to_the_configuration() {
+        let context = load("[context]\nfolder = 'world'\naddresses = ['tor.txt', '/srv/x.csv']\n").unwrap().context;
+        let path = |text: &str| PathBuf::from(text);
+        assert_eq!(context.folder, Some(path("/etc/kvaudit/world")));
+        assert_eq!(context.addresses, Some(vec![path("/etc/kvaudit/tor.txt"), path("/srv/x.csv")]));
+        assert_eq!(context.directory, None);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("stroe = 'x'", "stroe"),
+            ("[context]\ndirektory = 'd.csv'", "direktory"),
             ("listen = 'everywhere'", "'everywhere' is no address"),
             ("[ingest]\nmax_record_bytes = 5", "max_record_bytes"),
         ] {

@@ -12,6 +12,9 @@ pub mod record;
 /// Types only: findings, alerts, severities, and the identities of each.
 pub mod alert;
 
+/// What the logs do not tell: callers, vaults, addresses and bait, out of the user's files, as tables.
+pub mod world;
+
 /// Delta tables: idempotent appends, roll-ups, and the only maker of a SQL session.
 pub mod store;
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
-use super::{Format, Global};
+use super::{Format, Global, note};
 use crate::config::Config;
 use crate::detection::{Library, Overrides};
 use crate::state::State;
-use crate::store::{Access, Store};
+use crate::store::{Access, CONTEXT_FOLDER, Store};
+use crate::world::{self, Problem, World};
 
 /// The checked start of a command.
 pub struct Context {
@@ -34,6 +35,25 @@ impl Context {
     /// Opens the store, making it first where that is allowed.
     pub async fn store(&self, access: Access) -> anyhow::Result<Store> {
         Ok(Store::open(&self.config.store, access).await?)
+    }
+
+    /// Reads the files about the world, as they are now, and says on standard error what is wrong with them.
+    pub fn world(&self, store: &Store) -> (World, Vec<Problem>) {
+        let files = self.config.context.clone();
+        let (world, problems) = world::read(&world::Files {
+            folder_named: files.folder.is_some(),
+            folder: files.folder.unwrap_or_else(|| store.dir().join(CONTEXT_FOLDER)),
+            directory: files.directory,
+            vaults: files.vaults,
+            subscriptions: files.subscriptions,
+            bait: files.bait,
+            known: files.known,
+            addresses: files.addresses,
+        });
+        for problem in &problems {
+            note(&format!("warning: {problem}"));
+        }
+        (world, problems)
     }
 
     /// Opens the state beside the store.

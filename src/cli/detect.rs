@@ -124,7 +124,9 @@ pub async fn evaluate(
     rules: &[&Rule],
     period: Period,
 ) -> anyhow::Result<Run> {
-    let session = store.session(SessionUse::Detection).await?;
+    let (world, problems) = context.world(store);
+    let names = world.names();
+    let session = store.with_world(&world).session(SessionUse::Detection).await?;
     detection::functions::register(&session);
     let bar = progress::steps(context.progress, rules.len() as u64);
     let told = |p: detection::evaluate::Progress<'_>| {
@@ -132,11 +134,14 @@ pub async fn evaluate(
         bar.set_message(p.next.unwrap_or_default().to_owned());
     };
     let evaluations = detection::evaluate_all(&session, rules.iter().copied(), period, told).await?;
-    let mut run = Run { period, failed: Vec::new() };
+    // A file that is not read is a list that detections lack.
+    let refused = problems.iter().filter(|p| p.refused).map(|p| format!("a file about the world was not read: {p}"));
+    let mut run = Run { period, failed: refused.collect() };
     for (rule, evaluation) in rules.iter().zip(evaluations) {
         let Some(asked) = evaluation.period else { continue };
         match evaluation.findings {
-            Ok(findings) => {
+            Ok(mut findings) => {
+                findings.iter_mut().for_each(|finding| names.put(finding));
                 run.period.from = run.period.from.min(asked.from);
                 run.period.to = run.period.to.max(asked.to);
                 state.record(&info(rule), (asked.from, asked.to), &findings, now().timestamp_micros())?;

@@ -24,7 +24,8 @@ const TABLE_ROWS: usize = 1_000;
 /// Arguments of `query`.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// One SELECT. Tables: events, activity, sightings, coverage, quarantine, alerts.
+    /// One SELECT. Tables: events, activity, sightings, coverage, quarantine, alerts; and principals,
+    /// vaults, subscriptions, bait_objects, address_lists, operations, first_party_apps.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     sql: Option<String>,
     /// Read the SQL from a file (- for standard input).
@@ -47,6 +48,7 @@ pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome
         None => args.sql.clone().expect("clap asks for one of the two"),
     };
     let store = context.store(Access::Existing).await?;
+    let store = store.with_world(&context.world(&store).0);
     let rows = args.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { 1_000_000 });
     let memory = usize::try_from(args.memory << 20).unwrap_or(usize::MAX);
     let limits = QueryLimits { rows, time: args.timeout, memory };

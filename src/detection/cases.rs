@@ -18,6 +18,7 @@ use super::library::TestFile;
 use super::parameter::parse_duration;
 use super::{DetectionError, Period, Place, Rule, evaluate_all, functions, properties};
 use crate::alert::{Finding, Micros, Value, rfc3339};
+use crate::world::{AddressRange, BaitObject, Principal, Subscription, Vault, World};
 
 /// The most events of one case.
 const MAX_EVENTS: usize = 500_000;
@@ -101,6 +102,7 @@ pub struct Case {
     from: Option<Micros>,
     until: Option<Micros>,
     rows: Vec<Row>,
+    world: World,
 }
 
 /// What came of a case.
@@ -141,6 +143,16 @@ struct RawCase {
     defaults: Table,
     #[serde(default)]
     events: Vec<Spanned<RawEvents>>,
+    #[serde(default)]
+    principals: Vec<Principal>,
+    #[serde(default)]
+    vaults: Vec<Vault>,
+    #[serde(default)]
+    subscriptions: Vec<Subscription>,
+    #[serde(default)]
+    bait_objects: Vec<BaitObject>,
+    #[serde(default)]
+    address_lists: Vec<AddressRange>,
 }
 
 /// Events that one entry stands for. All other keys are columns; `{i}` and `{j}` in text count repetitions and batch.
@@ -201,7 +213,14 @@ fn checked(raw: RawCase, line: usize, defaults: &Table) -> Result<Case, CaseErro
             return Err(here(format!("more than {MAX_EVENTS} events: a case is a small example")));
         }
     }
-    Ok(Case { name: raw.name, line, fires, expect: raw.expect, params: raw.params, start, from, until, rows })
+    let world = World {
+        principals: raw.principals,
+        vaults: raw.vaults,
+        subscriptions: raw.subscriptions,
+        bait_objects: raw.bait_objects,
+        address_lists: raw.address_lists,
+    };
+    Ok(Case { name: raw.name, line, fires, expect: raw.expect, params: raw.params, start, from, until, rows, world })
 }
 
 fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<Vec<Row>, String> {
@@ -235,11 +254,15 @@ fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<
     Ok((0..repeat).flat_map(|i| (0..batch).map(move |j| (i, j))).map(|(i, j)| row(i, j)).collect())
 }
 
-/// A session over the events of a batch and their roll-ups, with the functions that detections use.
+/// A session over the events of a batch, their roll-ups and a world, with the functions that detections use.
 ///
 /// # Errors
 /// The roll-ups cannot be made.
-pub async fn session(events: RecordBatch, fixture: &dyn Fixture) -> Result<SessionContext, DetectionError> {
+pub async fn session(
+    events: RecordBatch,
+    world: &World,
+    fixture: &dyn Fixture,
+) -> Result<SessionContext, DetectionError> {
     let failed =
         |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
     let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
@@ -247,6 +270,10 @@ pub async fn session(events: RecordBatch, fixture: &dyn Fixture) -> Result<Sessi
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;
     ctx.register_table("events", Arc::new(table)).map_err(failed)?;
     fixture.rollups(&ctx).await.map_err(failed)?;
+    for (name, rows) in world.tables() {
+        let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(failed)?;
+        ctx.register_table(name, Arc::new(table)).map_err(failed)?;
+    }
     Ok(ctx)
 }
 
@@ -255,7 +282,7 @@ pub async fn session(events: RecordBatch, fixture: &dyn Fixture) -> Result<Sessi
 /// # Errors
 /// The roll-ups cannot be made.
 pub async fn empty_session(fixture: &dyn Fixture) -> Result<SessionContext, DetectionError> {
-    session(RecordBatch::new_empty(crate::record::schema::events()), fixture).await
+    session(RecordBatch::new_empty(crate::record::schema::events()), &World::default(), fixture).await
 }
 
 /// Runs all cases of a detection and compares; one that cannot run has that as its problem.
@@ -282,7 +309,7 @@ pub async fn run(rule: &Rule, case: &Case, fixture: &dyn Fixture) -> Outcome {
 
 async fn findings_of(rule: &Rule, case: &Case, fixture: &dyn Fixture) -> Result<Vec<Finding>, String> {
     let rule = case.rule(rule)?;
-    let ctx = session(batch(&case.rows)?, fixture).await.map_err(|e| e.to_string())?;
+    let ctx = session(batch(&case.rows)?, &case.world, fixture).await.map_err(|e| e.to_string())?;
     let mut evaluations = evaluate_all(&ctx, [&rule], case.period(), |_| {}).await.map_err(|e| e.to_string())?;
     evaluations.pop().map_or(Ok(Vec::new()), |e| e.findings.map_err(|e| e.to_string()))
 }
@@ -294,7 +321,7 @@ async fn findings_of(rule: &Rule, case: &Case, fixture: &dyn Fixture) -> Result<
 pub async fn check_properties(rule: &Rule, case: &Case, fixture: &dyn Fixture) -> Result<Vec<String>, String> {
     let rule = case.rule(rule)?;
     let text = |e: DetectionError| e.to_string();
-    let full = session(batch(&case.rows)?, fixture).await.map_err(text)?;
+    let full = session(batch(&case.rows)?, &case.world, fixture).await.map_err(text)?;
     let evaluations = evaluate_all(&full, [&rule], case.period(), |_| {}).await.map_err(text)?;
     let Some((period, findings)) = evaluations.into_iter().find_map(|e| Some((e.period?, e.findings))) else {
         return Ok(Vec::new());
@@ -304,11 +331,11 @@ pub async fn check_properties(rule: &Rule, case: &Case, fixture: &dyn Fixture) -
     problems.extend(properties::union_of_parts(&full, &rule, period, &ends).await.map_err(text)?);
     if let Some(until) = ends.first() {
         let before: Vec<Row> = case.rows.iter().filter(|row| row.time < *until).cloned().collect();
-        let truncated = session(batch(&before)?, fixture).await.map_err(text)?;
+        let truncated = session(batch(&before)?, &case.world, fixture).await.map_err(text)?;
         let problem = properties::blind_to_the_future(&full, &truncated, &rule, period, *until).await.map_err(text)?;
         problems.extend(problem);
     }
-    let longer = session(batch(&continued(&case.rows, period))?, fixture).await.map_err(text)?;
+    let longer = session(batch(&continued(&case.rows, period))?, &case.world, fixture).await.map_err(text)?;
     problems.extend(properties::blind_to_the_future(&longer, &full, &rule, period, period.to).await.map_err(text)?);
     Ok(problems)
 }

@@ -28,7 +28,7 @@ async fn seven_calls() -> (SessionContext, Micros) {
     let rows: Vec<Row> = (0..7)
         .flat_map(|i| [row(i, "principal_id = \"caller-a\"\nobject_name = \"x\""), row(i, "vault_name = \"v\"")])
         .collect();
-    (session(batch(&rows).unwrap(), &StandIn).await.unwrap(), 7 * MINUTE)
+    (session(batch(&rows).unwrap(), &World::default(), &StandIn).await.unwrap(), 7 * MINUTE)
 }
 
 async fn answer(rule: &Rule) -> Result<Vec<Finding>, String> {
@@ -244,6 +244,51 @@ async fn the_check_finds_what_keeps_a_detection_out_of_the_catalogue() {
     ] {
         let problems: Vec<_> = check(&rule, &StandIn).await.iter().map(ToString::to_string).collect();
         assert!(problems.iter().any(|p| p.contains(expected)), "{expected}: {problems:?}");
+    }
+}
+
+/// A detection that joins every table of the world, with rows of a case in them.
+#[tokio::test]
+async fn a_case_gives_rows_of_the_worlds_tables() {
+    let joined = edited(
+        "time < $to\n)",
+        "time < $to
+        AND principal_id IN (SELECT principal_id FROM principals WHERE is_known_scanner)
+        AND vault_name IN (SELECT vault_name FROM vaults WHERE environment = 'production' AND NOT is_bait)
+        AND ip_network(caller_ip, 8) IN (SELECT cidr FROM address_lists WHERE prefix_length = 8)
+        AND object_name IN (SELECT object_name FROM bait_objects WHERE vault_name IS NULL)
+        AND subscription_id IN (SELECT subscription_id FROM subscriptions WHERE name = 'Hub')
+        AND operation_name IN (SELECT operation_name FROM operations WHERE billed)
+        AND app_id IN (SELECT app_id FROM first_party_apps WHERE kind = 'service')
+)",
+    );
+    let events = "[[case.events]]\nat = \"+3m\"\nrepeat = 5\nevery = \"1m\"\nprincipal_id = \"p\"\n\
+        vault_name = \"kv\"\ncaller_ip = \"10.9.9.9\"\nobject_name = \"b\"\nsubscription_id = \"s\"\n\
+        app_id = \"509e4652-da8d-478d-a730-e9d4a1996ca4\"\n";
+    let rows = [
+        "[[case.principals]]\nprincipal_id = \"p\"\nis_known_scanner = true\n",
+        "[[case.vaults]]\nvault_name = \"kv\"\nenvironment = \"production\"\n",
+        "[[case.address_lists]]\nlist = \"t\"\ncidr = \"10.1.2.3/8\"\n",
+        "[[case.bait_objects]]\nobject_name = \"b\"\n",
+        "[[case.subscriptions]]\nsubscription_id = \"s\"\nname = \"Hub\"\n",
+    ];
+    // All rows together fire; without any one of them it stays silent.
+    for left_out in 0..=rows.len() {
+        let given: String = rows.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, row)| *row).collect();
+        let fires = left_out == rows.len();
+        let tests = format!("[[case]]\nname = \"a\"\nfires = {fires}\n{events}{given}");
+        let rule = Rule { tests: busy(BUSY, &tests).tests, ..joined.clone() };
+        let outcomes = run_all(&rule, &StandIn).await.unwrap();
+        assert_eq!(outcomes[0].problems, Vec::<String>::new(), "{tests}");
+    }
+    for (row, expected) in [
+        ("[[case.vaults]]\nname = \"kv\"\n", "unknown field `name`"),
+        ("[[case.principals]]\nname = \"kv\"\n", "missing field `principal_id`"),
+        ("[[case.address_lists]]\nlist = \"t\"\ncidr = \"x\"\n", "'x' is no address and no range"),
+    ] {
+        let text = format!("[[case]]\nname = \"a\"\nfires = true\n{row}");
+        let error = parse(&TestFile { path: "t.toml".into(), text }).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -26,6 +26,8 @@ pub mod schema;
 mod time;
 mod trail;
 
+pub use operation::{Operation, operations};
+
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {

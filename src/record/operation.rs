@@ -109,6 +109,55 @@ pub(super) fn is_key_vault(operation: &str) -> bool {
             .any(|prefix| starts(prefix))
 }
 
+/// Documented names, one a word.
+const NAMES: &str = "\
+    Authentication \
+    VaultGet VaultPut VaultPatch VaultDelete VaultRecover VaultList VaultPurge VaultGetDeleted VaultListDeleted \
+    VaultAccessPolicyChangedEventGridNotification \
+    KeyCreate KeyGet KeyImport KeyDelete KeySign KeyVerify KeyWrap KeyUnwrap KeyEncrypt KeyDecrypt KeyUpdate KeyList \
+    KeyListVersions KeyPurge KeyBackup KeyRestore KeyRecover KeyGetDeleted KeyListDeleted KeyRelease KeyRotate \
+    KeyRotateIfDue KeyRotationPolicyGet KeyRotationPolicySet KeyNearExpiryEventGridNotification \
+    KeyExpiredEventGridNotification \
+    SecretSet SecretGet SecretUpdate SecretDelete SecretList SecretListVersions SecretPurge SecretBackup SecretRestore \
+    SecretRecover SecretGetDeleted SecretListDeleted SecretNearExpiryEventGridNotification \
+    SecretExpiredEventGridNotification \
+    CertificateGet CertificateCreate CertificateImport CertificateUpdate CertificateList CertificateListVersions \
+    CertificateDelete CertificatePurge CertificateBackup CertificateRestore CertificateRecover CertificateGetDeleted \
+    CertificateListDeleted CertificatePolicyGet CertificatePolicyUpdate CertificatePolicySet CertificateContactsGet \
+    CertificateContactsSet CertificateContactsDelete CertificateIssuerGet CertificateIssuerSet CertificateIssuerUpdate \
+    CertificateIssuerDelete CertificateIssuersList CertificateEnroll CertificateRenew CertificatePendingGet \
+    CertificatePendingMerge CertificatePendingUpdate CertificatePendingDelete \
+    CertificateNearExpiryEventGridNotification CertificateExpiredEventGridNotification \
+    HSMGet ManagedHsmPut ManagedHsmPatch BackupCreate EkmProxyOperation";
+
+/// A documented operation and what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// As Azure names it.
+    pub name: &'static str,
+    /// As the column `operation_class` has it.
+    pub class: &'static str,
+    /// As the column `object_type` has it, where the name states it.
+    pub object_type: Option<&'static str>,
+    /// Whether a successful call counts as a transaction on the bill; none where no source says so for certain.
+    pub billed: Option<bool>,
+}
+
+/// Every operation that Azure documents for vaults and managed HSMs, and those that public records have beside them.
+/// The set is open: an event may have another name, which is classified all the same.
+pub fn operations() -> impl Iterator<Item = Operation> {
+    NAMES.split_whitespace().map(|name| {
+        let (class, object_type) = (class(name), object_type(name));
+        let billed = match (class, object_type) {
+            // Event Grid tells of what nobody asked for; a challenge is answered before the vault does any work.
+            ("notify" | "authenticate", _) => Some(false),
+            (_, Some("secret" | "key" | "certificate")) => Some(true),
+            _ => None,
+        };
+        Operation { name, class, object_type, billed }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +233,30 @@ mod tests {
         for (class_name, names) in classes() {
             for name in names.split(' ').filter(|name| *name != "/") {
                 assert_eq!(class(name), class_name, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn documented_operations_stand_once_and_say_what_is_billed() {
+        let all: Vec<Operation> = operations().collect();
+        let distinct: std::collections::BTreeSet<_> = all.iter().map(|o| o.name).collect();
+        assert_eq!(distinct.len(), all.len());
+        let billed = |name: &str| all.iter().find(|o| o.name == name).map(|o| o.billed);
+        for (name, expected) in [
+            ("SecretGet", Some(Some(true))),
+            ("KeySign", Some(Some(true))),
+            ("Authentication", Some(Some(false))),
+            ("SecretExpiredEventGridNotification", Some(Some(false))),
+            ("VaultGet", Some(None)),
+            ("Nonsense", None),
+        ] {
+            assert_eq!(billed(name), expected, "{name}");
+        }
+        for (class_name, names) in classes() {
+            for name in names.split(' ').filter(|n| object_type(n).is_some() && !n.contains('/')) {
+                let stands = all.iter().any(|o| o.name == name && o.class == class_name);
+                assert!(stands, "{name} is documented and no row of the table");
             }
         }
     }

@@ -83,7 +83,7 @@ fn read(dir: &Path, path: &Path) -> Result<Option<Identity>, StoreError> {
     serde_json::from_value(value).map(Some).map_err(|e| broken(e.to_string()))
 }
 
-/// Nothing in it but what another creator has just begun.
+/// Nothing in it but what another creator has just begun, and the user's files about the world.
 fn is_vacant(dir: &Path) -> Result<bool, StoreError> {
     let entries = fs::read_dir(dir).map_err(|e| match e.kind() {
         io::ErrorKind::NotADirectory => StoreError::NotADirectory { dir: dir.to_path_buf() },
@@ -91,7 +91,8 @@ fn is_vacant(dir: &Path) -> Result<bool, StoreError> {
     })?;
     for entry in entries {
         let entry = entry.map_err(|e| StoreError::at("list", dir, e))?;
-        if !entry.file_name().to_string_lossy().starts_with(".kvaudit.json.") {
+        let name = entry.file_name();
+        if name != super::shelf::FOLDER && !name.to_string_lossy().starts_with(".kvaudit.json.") {
             return Ok(false);
         }
     }

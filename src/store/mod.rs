@@ -1,7 +1,8 @@
 //! The store: Delta tables in one directory, appended to idempotently, rolled up, and read by SQL.
 //!
 //! Layout: `kvaudit.json` (format version and identity), then a Delta table a directory: `events`, `quarantine`,
-//! `activity`, `sightings`, `coverage`, `alerts`. Tables change by whole commits only, so a run that is killed between
+//! `activity`, `sightings`, `coverage`, `alerts`; in `context` the user's files about the world and, below `tables`, what they
+//! become, as Parquet. Tables change by whole commits only, so a run that is killed between
 //! any two instructions leaves at worst Parquet files that no commit names, which nobody reads.
 //!
 //! It knows no detection, reads no clock, and uses no feature of Delta that a plain list of Parquet files could not
@@ -18,6 +19,7 @@ mod query;
 mod repeats;
 mod rollup;
 mod session;
+mod shelf;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ pub use self::rollup::schemas::{
     activity as activity_schema, coverage as coverage_schema, sightings as sightings_schema,
 };
 pub use self::session::SessionUse;
+pub use self::shelf::FOLDER as CONTEXT_FOLDER;
 
 use self::append::pause;
 use self::batch::Keys;
@@ -48,6 +51,7 @@ use self::file::{check_schema, event_properties, fresh_name, plain_properties, w
 use self::table::{Outcome, Spec, Table, footer_range, removals};
 use crate::record::Reject;
 use crate::record::schema;
+use crate::world::World;
 
 /// What `events` is ordered and told apart by.
 const EVENT_KEYS: Keys = Keys { table: "events", id: "event_id", order: "time" };
@@ -62,6 +66,8 @@ const INDEXED_COLUMNS: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// What this handle's sessions say about the world.
+    world: Arc<shelf::Tables>,
 }
 
 #[derive(Debug)]
@@ -122,7 +128,13 @@ impl Store {
             appending: tokio::sync::Mutex::new(()),
             dir,
         };
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store { inner: Arc::new(inner), world: Arc::new(shelf::empty()) })
+    }
+
+    /// The same store, whose sessions have the tables of this world; without it they are empty but for our own lists.
+    #[must_use]
+    pub fn with_world(&self, world: &World) -> Store {
+        Store { inner: self.inner.clone(), world: Arc::new(world.tables()) }
     }
 
     /// Where it is, as an absolute path.
@@ -227,7 +239,7 @@ impl Store {
         Err(StoreError::Busy { table: table.spec.name, attempts: ATTEMPTS })
     }
 
-    /// A SQL session over the six tables ([`TABLES`]) as they stand now. The roll-ups in it reflect no newer events
+    /// A SQL session over the six tables ([`TABLES`]) as they stand now, and those of the world ([`Store::with_world`]). The roll-ups in it reflect no newer events
     /// than those in it.
     ///
     /// # Errors
@@ -238,6 +250,7 @@ impl Store {
         for table in [activity, sightings, coverage, &self.inner.quarantine, &self.inner.alerts, &self.inner.events] {
             session::register(&ctx, table.spec.name, &table.latest().await?)?;
         }
+        shelf::register(&ctx, &self.inner.dir, &self.world).await?;
         Ok(ctx)
     }
 

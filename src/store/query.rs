@@ -20,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::StoreError;
+use crate::world;
 
-/// The tables that SQL can read.
+/// The store's own tables. SQL reads these and those of [`world::TABLES`].
 pub const TABLES: [&str; 6] = ["events", "activity", "sightings", "coverage", "quarantine", "alerts"];
 
 /// The longest query text in bytes.
@@ -192,11 +193,16 @@ fn only_reads(statement: &Statement) -> bool {
     }
 }
 
+/// Every table that SQL can read.
+fn readable() -> impl Iterator<Item = &'static str> {
+    TABLES.into_iter().chain(world::TABLES.iter().map(|table| table.name))
+}
+
 /// Refuses a node that reads something else than the store's tables.
 fn check_node(node: &LogicalPlan) -> Result<(), DataFusionError> {
     let LogicalPlan::TableScan(scan) = node else { return Ok(()) };
     let name = &scan.table_name;
-    let ours = TABLES.contains(&name.table()) && matches!(name.schema(), None | Some("public"));
+    let ours = readable().any(|table| table == name.table()) && matches!(name.schema(), None | Some("public"));
     if ours || name.schema() == Some("information_schema") {
         return Ok(());
     }
@@ -211,7 +217,7 @@ pub(super) fn refusal(error: &DataFusionError) -> StoreError {
     let unknown_table = message.starts_with("table '") && message.contains("not found");
     let unknown_function = message.starts_with("table function '");
     if unknown_table || unknown_function {
-        let tables = TABLES.join(", ");
+        let tables = readable().collect::<Vec<_>>().join(", ");
         return StoreError::Query(format!("{message}: queries read the tables {tables}, and no files"));
     }
     StoreError::Query(message)

@@ -5,6 +5,7 @@ mod api;
 mod architecture;
 mod bad_input;
 mod catalogue;
+mod context;
 mod contracts;
 mod detect;
 mod idempotence;

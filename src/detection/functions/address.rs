@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::types::{NativeType, logical_int64, logical_string};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Signature, Volatility};
+use datafusion::logical_expr::{Coercion, Signature, TypeSignature, TypeSignatureClass, Volatility};
 use ipnet::IpNet;
 
 use super::{Description, Function};
@@ -40,6 +41,30 @@ pub(super) fn functions() -> Vec<Function> {
             signature: text(2),
             returns: DataType::Boolean,
             body: ip_in_cidr,
+        },
+        Function {
+            description: Description {
+                name: "ip_network",
+                arguments: "address [, bits]",
+                about: "The network of an address as canonical text like '10.1.2.0/24': of so many bits, else 24 of IPv4 and 48 \
+                        of IPv6. Text that is no address, and more bits than its family has, give null.",
+            },
+            signature: Signature::one_of(
+                vec![
+                    TypeSignature::String(1),
+                    TypeSignature::Coercible(vec![
+                        Coercion::new_exact(TypeSignatureClass::Native(logical_string())),
+                        Coercion::new_implicit(
+                            TypeSignatureClass::Native(logical_int64()),
+                            vec![TypeSignatureClass::Integer],
+                            NativeType::Int64,
+                        ),
+                    ]),
+                ],
+                Volatility::Immutable,
+            ),
+            returns: DataType::Utf8,
+            body: ip_network,
         },
     ]
 }
@@ -80,6 +105,22 @@ fn ip_in_cidr(arrays: &[ArrayRef]) -> Result<ArrayRef> {
         answers.append_option(last.1.zip(ip).map(|(net, ip)| net.contains(&ip)));
     }
     Ok(Arc::new(answers.finish()))
+}
+
+fn ip_network(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let addresses = as_text(&arrays[0])?;
+    let bits = arrays.get(1).map(|bits| cast(bits, &DataType::Int64)).transpose()?;
+    let networks = (0..addresses.len()).map(|row| {
+        let ip = addresses.is_valid(row).then(|| addresses.value(row)).and_then(address)?;
+        let length = match &bits {
+            None if ip.is_ipv4() => 24,
+            None => 48,
+            Some(bits) if bits.is_null(row) => return None,
+            Some(bits) => u8::try_from(bits.as_primitive::<Int64Type>().value(row)).ok()?,
+        };
+        Some(IpNet::new(ip, length).ok()?.trunc().to_string())
+    });
+    Ok(Arc::new(networks.collect::<StringArray>()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 use datafusion::prelude::SessionContext;
 
 mod address;
+mod environment;
 mod tails;
 
 /// What a function is, for `rules` and the documentation.
@@ -41,7 +42,7 @@ pub fn descriptions() -> Vec<Description> {
 }
 
 fn all() -> impl Iterator<Item = Function> {
-    tails::functions().into_iter().chain(address::functions())
+    tails::functions().into_iter().chain(address::functions()).chain(environment::functions())
 }
 
 /// A pure function over arrays of one length.
@@ -130,6 +131,19 @@ mod tests {
             ("SELECT ip_is_private('10.1.2.3')", "true"),
             ("SELECT ip_is_private('nonsense')", ""),
             ("SELECT ip_in_cidr('10.1.2.3', '10.0.0.0/8')", "true"),
+            ("SELECT ip_network('10.1.2.3')", "10.1.2.0/24"),
+            ("SELECT ip_network('2001:db8:1:2::3')", "2001:db8:1::/48"),
+            ("SELECT ip_network('10.1.2.3', 8)", "10.0.0.0/8"),
+            ("SELECT ip_network(a, n) FROM (VALUES ('10.1.2.3', 33)) t(a, n)", ""),
+            ("SELECT ip_network('nonsense')", ""),
+            ("SELECT environment_of('kv-shop-prd')", "production"),
+            ("SELECT environment_of('kv-shop')", "unknown"),
+            ("SELECT environment_of(NULL)", "unknown"),
+            (
+                "SELECT environment_of(a, b, 'kv-dev') FROM (VALUES ('kv-shop', CAST(NULL AS TEXT))) t(a, b)",
+                "development",
+            ),
+            ("SELECT environment_of('kv-test', 'rg-prod')", "test"),
             (
                 "SELECT sum(CASE WHEN ip_in_cidr(a, '10.0.0.0/8') THEN 1 ELSE 0 END) FROM (VALUES ('10.0.0.1'), ('1.1.1.1')) t(a)",
                 "1",
