@@ -130,6 +130,7 @@ struct Reading {
     world: World,
     principals: BTreeMap<String, Principal>,
     vaults: BTreeMap<String, Vault>,
+    subscriptions: BTreeMap<String, Subscription>,
     problems: Problems,
 }
 
@@ -156,22 +157,23 @@ impl Reading {
     }
 
     fn subscriptions(&mut self, path: &Path) {
-        let Reading { world, problems, .. } = self;
+        let Reading { subscriptions, problems, .. } = self;
         rows(path, SUBSCRIPTIONS, problems, |_, cells| {
             let subscription_id = id(&cells["subscription"])?;
-            if world.subscriptions.iter().any(|s| s.subscription_id == subscription_id) {
+            if subscriptions.contains_key(&subscription_id) {
                 return Err(format!("'{subscription_id}' stands further up already: its first line counts"));
             }
             let name = cells.get("name").cloned();
             let environment =
                 stated_environment(cells).or_else(|| name.as_deref().and_then(environment_of).map(str::to_owned));
-            world.subscriptions.push(Subscription { subscription_id, name, environment });
+            let row = Subscription { subscription_id: subscription_id.clone(), name, environment };
+            subscriptions.insert(subscription_id, row);
             Ok(())
         });
     }
 
     fn vaults(&mut self, path: &Path) {
-        let Reading { world, vaults, problems, .. } = self;
+        let Reading { subscriptions, vaults, problems, .. } = self;
         rows(path, VAULTS, problems, |_, cells| {
             let vault_name = vault(&cells["vault"])?;
             if vaults.contains_key(&vault_name) {
@@ -179,10 +181,7 @@ impl Reading {
             }
             let lower = |name: &str| cells.get(name).map(|text| text.to_lowercase());
             let (subscription_id, resource_group) = (lower("subscription"), lower("resource_group"));
-            let of_subscription = || {
-                let id = subscription_id.as_deref()?;
-                world.subscriptions.iter().find(|s| s.subscription_id == id)?.environment.clone()
-            };
+            let of_subscription = || subscriptions.get(subscription_id.as_deref()?)?.environment.clone();
             let of_names = environment_of(&vault_name).or_else(|| environment_of(resource_group.as_deref()?));
             let environment =
                 stated_environment(cells).or_else(|| of_names.map(str::to_owned)).or_else(of_subscription);
@@ -220,7 +219,7 @@ impl Reading {
     }
 
     fn bait(&mut self, path: &Path) {
-        let Reading { world, principals, vaults, problems } = self;
+        let Reading { world, principals, vaults, problems, .. } = self;
         rows(path, BAIT, problems, |_, cells| {
             let need = |column: &str| {
                 cells.get(column).ok_or_else(|| format!("has no '{column}', which bait of this kind needs"))
@@ -250,6 +249,7 @@ impl Reading {
     fn finish(mut self) -> (World, Vec<Problem>) {
         both_ids(&mut self.principals);
         self.world.principals = self.principals.into_values().collect();
+        self.world.subscriptions = self.subscriptions.into_values().collect();
         self.world.vaults = self.vaults.into_values().collect();
         (self.world, self.problems.into_vec())
     }
