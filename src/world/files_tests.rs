@@ -192,7 +192,7 @@ fn encodings_and_limits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("directory.csv");
     let files = Files { folder: dir.path().to_owned(), ..Files::default() };
-    let mut outcome = |bytes: &[u8]| {
+    let outcome = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
         let (world, problems) = read(&files);
         let refused = problems.iter().any(|p| p.refused);
