@@ -13,6 +13,9 @@ use crate::store::{Access, QueryLimits, Store};
 /// Records that `show` prints as evidence.
 const EVIDENCE_ROWS: usize = 20;
 
+/// Characters of a value that `show` prints.
+const LONGEST_VALUE: usize = 4_000;
+
 /// Arguments of `alerts`.
 #[derive(Debug, Args)]
 pub struct AlertsArgs {
@@ -33,8 +36,20 @@ enum Action {
     Ack(Deed),
     /// Say that it is dealt with. A new finding opens a new alert.
     Close(Deed),
+    /// Say that it is not dealt with after all.
+    Reopen(Deed),
     /// Keep alerts of a kind out of sight: they are still stored and counted.
     Suppress(SuppressArgs),
+    /// The suppressions, expired ones included.
+    Suppressions,
+    /// End a suppression: what it covered is shown again.
+    Unsuppress {
+        /// Its number, as `suppressions` shows it.
+        number: i64,
+        /// Who, for the trail.
+        #[arg(long, env = "USER", default_value = "unknown")]
+        author: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +60,7 @@ struct ListArgs {
     /// Only this rule.
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
-    /// Only this caller: principal id or name.
+    /// Only this caller: principal id or name, whole.
     #[arg(long)]
     caller: Option<String>,
     /// Only this vault.
@@ -101,7 +116,7 @@ struct SuppressArgs {
     #[arg(long, env = "USER", default_value = "unknown")]
     author: String,
     /// When it ends: RFC 3339, a date, or a span from now (30d).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, alias = "until", value_name = "TIME")]
     expires: Option<String>,
 }
 
@@ -113,20 +128,35 @@ pub async fn alerts(context: &Context, args: AlertsArgs) -> anyhow::Result<Outco
         Action::Show { id } => show(context, &store, &state, &id).await,
         Action::Ack(deed) => change(&store, &state, &deed, AlertState::Acknowledged).await,
         Action::Close(deed) => change(&store, &state, &deed, AlertState::Closed).await,
-        Action::Suppress(args) => suppress(&store, &state, args).await,
+        Action::Reopen(deed) => change(&store, &state, &deed, AlertState::Open).await,
+        Action::Suppress(args) => suppress(context, &store, &state, args).await,
+        Action::Suppressions => suppressions(context, &state),
+        Action::Unsuppress { number, author } => {
+            state.unsuppress(number, &author, now().timestamp_micros())?;
+            detect::export(&store, &state).await?;
+            note(&format!("suppression {number} has ended"));
+            Ok(Outcome::Done)
+        }
     }
 }
 
 async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) -> anyhow::Result<Outcome> {
     let last = store.span().await?.map_or(0, |(_, last)| last);
     let time = |text: &Option<String>| text.as_deref().map(|t| times::parse(t, last)).transpose();
+    let (from, to) = (time(&args.since)?, time(&args.until)?);
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        let (from, to) = (times::minute(from), times::minute(to));
+        return Err(WrongUse(format!("the period is empty: --since {from} does not lie before --until {to}")).into());
+    }
     let filter = AlertFilter {
         min_severity: args.severity,
         rule: args.rule.clone(),
         caller: args.caller.clone(),
         vault: args.vault.as_ref().map(|v| v.to_lowercase()),
-        from: time(&args.since)?,
-        to: time(&args.until)?,
+        from,
+        to,
         states: args.state.into_iter().collect(),
         include_suppressed: args.all,
         ..AlertFilter::default()
@@ -136,12 +166,78 @@ async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) 
         page.alerts.retain(|a| a.state != AlertState::Withdrawn);
     }
     detect::print(context.format, &page.alerts)?;
+    if !args.all && context.format == Format::Table {
+        let all = AlertFilter { include_suppressed: true, ..filter };
+        let all = state.alerts(&all, Order::SeverestFirst, 1, None, now().timestamp_micros())?;
+        if all.total > page.total {
+            note(&format!("{} left out: --all shows them", table::counted(all.total - page.total, "suppressed alert")));
+        }
+    }
+    if let Some(rule) = args.rule.as_deref().filter(|_| page.alerts.is_empty()) {
+        known_rule(context, rule).unwrap_or_else(|problem| note(&problem.to_string()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Fails where no detection has that id.
+fn known_rule(context: &Context, id: &str) -> anyhow::Result<()> {
+    let library = context.library(None)?;
+    if library.get(id).is_none() {
+        return Err(WrongUse(format!("there is no rule '{id}': kvaudit rules list shows those there are")).into());
+    }
+    Ok(())
+}
+
+/// The suppressions as a table, or as JSON.
+fn suppressions(context: &Context, state: &State) -> anyhow::Result<Outcome> {
+    let all = state.suppressions()?;
+    let mut out = std::io::stdout().lock();
+    match context.format {
+        Format::Json => writeln!(out, "{}", text::json(&serde_json::to_string_pretty(&all)?))?,
+        Format::Jsonl => {
+            for one in &all {
+                writeln!(out, "{}", text::json(&serde_json::to_string(one)?))?;
+            }
+        }
+        Format::Table if all.is_empty() => writeln!(out, "no suppressions")?,
+        Format::Table | Format::Csv => {
+            let header = ["number", "what", "reason", "author", "until"];
+            let rows = all.iter().map(|one| {
+                let conditions = [
+                    ("rule", &one.rule_id),
+                    ("caller", &one.principal_id),
+                    ("vault", &one.vault_name),
+                    ("object", &one.object_name),
+                    ("address", &one.address),
+                ];
+                let what = conditions.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?)));
+                let until = one.expires_at.map_or_else(|| "lifted".to_owned(), times::minute);
+                let what = what.collect::<Vec<_>>().join(", ");
+                [one.id.to_string(), what, one.reason.clone(), one.author.clone(), until]
+            });
+            if context.format == Format::Csv {
+                let mut csv = csv::Writer::from_writer(out);
+                csv.write_record(header)?;
+                for row in rows {
+                    csv.write_record(row.iter().map(|cell| text::csv_cell(cell)))?;
+                }
+                csv.flush()?;
+            } else {
+                let mut grid = table::table(&header);
+                for row in rows {
+                    grid.add_row(row.iter().map(|cell| table::cell(cell)));
+                }
+                writeln!(out, "{}", table::trimmed(&grid))?;
+            }
+        }
+    }
     Ok(Outcome::Done)
 }
 
 async fn change(store: &Store, state: &State, deed: &Deed, to: AlertState) -> anyhow::Result<Outcome> {
     let at = now().timestamp_micros();
     let alert = match to {
+        AlertState::Open => state.reopen(&deed.id, &deed.author, &deed.note, at)?,
         AlertState::Closed => state.close(&deed.id, &deed.author, &deed.note, at)?,
         _ => state.acknowledge(&deed.id, &deed.author, &deed.note, at)?,
     };
@@ -150,7 +246,10 @@ async fn change(store: &Store, state: &State, deed: &Deed, to: AlertState) -> an
     Ok(Outcome::Done)
 }
 
-async fn suppress(store: &Store, state: &State, args: SuppressArgs) -> anyhow::Result<Outcome> {
+async fn suppress(context: &Context, store: &Store, state: &State, args: SuppressArgs) -> anyhow::Result<Outcome> {
+    if let Some(rule) = &args.rule {
+        known_rule(context, rule)?;
+    }
     let at = now();
     let expires_at = args.expires.as_deref().map(|t| expiry(t, at.timestamp_micros())).transpose()?;
     let suppression = NewSuppression {
@@ -193,8 +292,8 @@ fn expiry(text: &str, at: i64) -> Result<i64, WrongUse> {
 async fn show(context: &Context, store: &Store, state: &State, id: &str) -> anyhow::Result<Outcome> {
     let alert = state.alert(id, now().timestamp_micros())?;
     match context.format {
-        Format::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&alert)?)?,
-        Format::Jsonl => writeln!(std::io::stdout(), "{}", serde_json::to_string(&alert)?)?,
+        Format::Json => writeln!(std::io::stdout(), "{}", text::json(&serde_json::to_string_pretty(&alert)?))?,
+        Format::Jsonl => writeln!(std::io::stdout(), "{}", text::json(&serde_json::to_string(&alert)?))?,
         Format::Csv => write_csv(&mut std::io::stdout().lock(), std::slice::from_ref(&alert))?,
         Format::Table => {
             print_alert(&alert)?;
@@ -227,7 +326,7 @@ fn print_alert(alert: &Alert) -> anyhow::Result<()> {
         let longest = values.keys().map(String::len).max().unwrap_or(0);
         for (name, value) in values {
             let indent = " ".repeat(longest + 4);
-            let value = table::wrapped(&plain(value), width, &indent);
+            let value = table::wrapped(&text::short(&plain(value), LONGEST_VALUE), width, &indent);
             writeln!(out, "  {name:<longest$}  {}", value.trim_start())?;
         }
     }
@@ -238,8 +337,8 @@ fn print_alert(alert: &Alert) -> anyhow::Result<()> {
 async fn print_records(store: &Store, alert: &Alert) -> anyhow::Result<()> {
     let limits = QueryLimits { rows: EVIDENCE_ROWS, ..QueryLimits::default() };
     let sql = format!(
-        "SELECT time, coalesce(principal_name, principal_id, caller_ip) AS caller, vault_name, operation_name AS operation, \
-         object_name AS object, http_status_code AS status, caller_ip FROM ({}) ORDER BY time",
+        "SELECT to_char(time, '%m-%d %H:%M:%S') AS time, coalesce(principal_name, principal_id, caller_ip) AS caller, vault_name, operation_name AS operation, \
+         object_name AS object, http_status_code AS status, caller_ip FROM ({}) AS records ORDER BY records.time",
         alert.drilldown
     );
     let answer = store.query(&sql, limits).await?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::context::{Context, now};
-use super::{FailOn, Format, Outcome, WrongUse, note, progress, table, times};
+use super::{FailOn, Format, Outcome, WrongUse, note, progress, table, text, times};
 use crate::alert::{Alert, AlertState, Micros};
 use crate::detection::{self, Library, Period, Rule};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
@@ -58,15 +58,26 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
     }
     let period = Period { from: from.max(first), to: to.min(end) };
     let rules = selected(&library, &args.rules)?;
+    if period.from >= period.to {
+        note(&format!(
+            "there are no records from {} to {} UTC: the store's are from {} to {}",
+            times::minute(from),
+            times::minute(to),
+            times::minute(first),
+            times::minute(last)
+        ));
+        print(context.format, &[])?;
+        return Ok(Outcome::Done);
+    }
     let mut run = evaluate(context, &store, &state, &rules, period).await?;
     run.failed.extend(broken(&library));
     let alerts = run.alerts(&state, &rules)?;
     if context.format == Format::Table {
         note(&format!(
-            "period: {} to {} UTC, {} rules",
+            "period: {} to {} UTC, {}",
             times::minute(period.from),
             times::minute(period.to),
-            rules.len()
+            table::counted(rules.len() as u64, "rule")
         ));
     }
     print(context.format, &alerts)?;
@@ -206,10 +217,10 @@ pub fn outcome(run: &Run, alerts: &[Alert], fail_on: &FailOn) -> Outcome {
 pub fn print(format: Format, alerts: &[Alert]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(alerts)?)?,
+        Format::Json => writeln!(out, "{}", text::json(&serde_json::to_string_pretty(alerts)?))?,
         Format::Jsonl => {
             for alert in alerts {
-                writeln!(out, "{}", serde_json::to_string(alert)?)?;
+                writeln!(out, "{}", text::json(&serde_json::to_string(alert)?))?;
             }
         }
         Format::Csv => super::alerts::write_csv(&mut out, alerts)?,

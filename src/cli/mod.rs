@@ -113,6 +113,7 @@ struct FailOn {
 /// Runs the command line; prints an error once, and returns the exit code.
 pub fn execute(cli: Cli) -> ExitCode {
     start_log(cli.global.verbose);
+    contain_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("the async runtime did not start")),
@@ -149,7 +150,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
 /// Prints the error with its causes on one line each, once; a closed pipe is no error (`kvaudit … | head`).
 fn fail(error: &anyhow::Error) -> ExitCode {
     let closed = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-    if error.chain().any(|c| c.downcast_ref::<std::io::Error>().is_some_and(closed)) {
+    let in_csv = |e: &csv::Error| matches!(e.kind(), csv::ErrorKind::Io(e) if closed(e));
+    if error.chain().any(|c| {
+        c.downcast_ref::<std::io::Error>().is_some_and(closed) || c.downcast_ref::<csv::Error>().is_some_and(in_csv)
+    }) {
         return ExitCode::SUCCESS;
     }
     let mut lines: Vec<String> = Vec::new();
@@ -175,6 +179,18 @@ fn start_log(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+}
+
+/// A panic on a worker thread becomes an error of the command, which is told once; where it came from is for `-v`.
+fn contain_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("main") {
+            usual(panic);
+        } else {
+            tracing::warn!("a worker stopped: {panic}");
+        }
+    }));
 }
 
 /// A remark for the person at the terminal, on standard error.

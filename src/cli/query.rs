@@ -1,6 +1,6 @@
 //! `kvaudit query SQL`: read-only, bounded SQL over the store's tables.
 
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,23 @@ fn read_sql(path: &PathBuf) -> anyhow::Result<String> {
 /// Prints the rows in the form that was asked for.
 pub fn write(format: Format, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
+    if matches!(format, Format::Json | Format::Jsonl) && std::io::stdout().is_terminal() {
+        let mut buffer = Vec::new();
+        write_json(&mut buffer, format, batches)?;
+        out.write_all(text::json(&String::from_utf8_lossy(&buffer)).as_bytes())?;
+        out.flush()?;
+        return Ok(());
+    }
+    match format {
+        Format::Json | Format::Jsonl => write_json(&mut out, format, batches)?,
+        Format::Csv => write_csv(&mut out, schema, batches)?,
+        Format::Table => write_table(&mut out, schema, batches)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn write_json(mut out: &mut impl Write, format: Format, batches: &[RecordBatch]) -> anyhow::Result<()> {
     let nulls = WriterBuilder::new().with_explicit_nulls(true);
     match format {
         Format::Json if batches.iter().all(|b| b.num_rows() == 0) => writeln!(out, "[]")?,
@@ -105,15 +122,12 @@ pub fn write(format: Format, schema: &SchemaRef, batches: &[RecordBatch]) -> any
             writer.finish()?;
             writeln!(out)?;
         }
-        Format::Jsonl => {
+        _ => {
             let mut writer = nulls.build::<_, LineDelimited>(&mut out);
             writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
             writer.finish()?;
         }
-        Format::Csv => write_csv(&mut out, schema, batches)?,
-        Format::Table => write_table(&mut out, schema, batches)?,
     }
-    out.flush()?;
     Ok(())
 }
 
@@ -142,27 +156,31 @@ fn write_table(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]
     let header: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let mut grid = table::table(&header);
     let longest = header.iter().map(|h| h.len()).max().unwrap_or(0);
+    // The engine's own words on its plan come in lines.
+    let cell = if header == ["plan_type", "plan"] { table::cell_of_lines } else { table::cell };
     let mut rows = 0;
     for batch in batches {
         let columns = formatters(batch)?;
         for row in 0..batch.num_rows() {
             rows += 1;
             if !narrow {
-                grid.add_row(columns.iter().map(|c| table::cell(&c.value(row).to_string())));
+                grid.add_row(columns.iter().map(|c| cell(&c.value(row).to_string())));
                 continue;
             }
             writeln!(out, "── row {rows} {}", "─".repeat(width.saturating_sub(9)))?;
             for (name, column) in header.iter().zip(&columns) {
                 let value = column.value(row).to_string();
                 if !value.is_empty() {
-                    writeln!(out, "{name:>longest$}  {}", text::safe(&value))?;
+                    let value = table::wrapped(&value, width, &" ".repeat(longest + 2));
+                    writeln!(out, "{name:>longest$}  {}", value.trim_start())?;
                 }
             }
         }
     }
     if !narrow && rows > 0 {
+        table::keep_short_columns(&mut grid);
         writeln!(out, "{}", table::trimmed(&grid))?;
     }
-    writeln!(out, "{} {}", table::count(rows), if rows == 1 { "row" } else { "rows" })?;
+    writeln!(out, "{}", table::counted(rows, "row"))?;
     Ok(())
 }

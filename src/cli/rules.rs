@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Subcommand};
+use futures::future::BoxFuture;
 
 use super::context::Context;
 use super::{Format, Outcome, WrongUse, note, table};
@@ -118,22 +121,45 @@ fn show(rule: &Rule) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn check_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {
-    let mut problems = 0;
-    for rule in rules {
-        for problem in check::check(rule, &StandIn).await {
-            problems += 1;
-            writeln!(std::io::stdout(), "{problem}")?;
+/// What `ask` says of each rule, in their order; asked on all cores, since rules know nothing of each other.
+fn each<'a, T: Send>(rules: &[&'a Rule], ask: impl Fn(&'a Rule) -> BoxFuture<'a, T> + Sync) -> Vec<T> {
+    let runtime = tokio::runtime::Handle::current();
+    let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((at, rule)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, rules.get(at)?)))
+        {
+            let answer = runtime.block_on(ask(rule));
+            answers.lock().unwrap_or_else(PoisonError::into_inner).push((at, answer));
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+async fn check_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {
+    let found = tokio::task::block_in_place(|| each(rules, |rule| Box::pin(check::check(rule, &StandIn))));
+    let mut problems = 0;
+    for problem in found.into_iter().flatten() {
+        problems += 1;
+        writeln!(std::io::stdout(), "{problem}")?;
     }
-    note(&format!("{} rules checked, {problems} problems", rules.len()));
+    let rules = table::counted(rules.len() as u64, "rule");
+    note(&format!("{rules} checked, {}", table::counted(problems, "problem")));
     Ok(if problems == 0 { Outcome::Done } else { Outcome::Partial })
 }
 
 async fn test_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {
     let (mut passed, mut failed) = (0, 0);
-    for rule in rules {
-        for result in cases::run_all(rule, &StandIn).await? {
+    let outcomes = tokio::task::block_in_place(|| each(rules, |rule| Box::pin(cases::run_all(rule, &StandIn))));
+    for (rule, results) in rules.iter().zip(outcomes) {
+        for result in results? {
             if result.problems.is_empty() {
                 passed += 1;
             }

@@ -15,6 +15,9 @@ use crate::store::{QueryLimits, Store};
 /// Alerts that the summary tells in sentences; the rest is in `kvaudit alerts list`.
 const TOP_ALERTS: usize = 10;
 
+/// Logs shorter than this hold no history to compare with: the least that detections ask for.
+const SETTLED: i64 = 3 * 86_400_000_000;
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -73,15 +76,23 @@ async fn print_summary(store: &Store, report: &Report, span: (i64, i64), alerts:
     writeln!(out, "{}", ingest::sentence(report))?;
     writeln!(
         out,
-        "store: {} events of {} vaults by {} callers, {} to {} UTC ({})",
-        table::count(known.events),
-        table::count(known.vaults),
-        table::count(known.callers),
+        "store: {} of {} by {}, {} to {} UTC ({})",
+        table::counted(known.events, "event"),
+        table::counted(known.vaults, "vault"),
+        table::counted(known.callers, "caller"),
         times::minute(span.0),
         times::minute(span.1),
         times::span(span.1 - span.0)
     )?;
     writeln!(out, "{}\n", detect::tally(alerts))?;
+    if span.1 - span.0 < SETTLED {
+        let told = format!(
+            "The logs cover {}. What is unusual for a caller shows against three days and more: until then nobody is \
+             called new and most detections hold back. Add older logs of the same vaults and run again.",
+            times::span(span.1 - span.0)
+        );
+        writeln!(out, "{}\n", table::wrapped(&told, table::width(), ""))?;
+    }
     let told: Vec<Alert> =
         alerts.iter().filter(|a| a.severity > Severity::Informational).take(TOP_ALERTS).cloned().collect();
     if !told.is_empty() {

@@ -2,9 +2,9 @@
 
 use std::io::IsTerminal;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
 
-use super::text::safe;
+use super::text::{safe, safe_lines, short};
 use super::times;
 use crate::alert::{Alert, Severity};
 
@@ -35,9 +35,35 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
+/// Characters of a value that a table shows.
+const LONGEST_CELL: usize = 600;
+
 /// A cell of a value from the logs.
 pub fn cell(text: &str) -> Cell {
-    Cell::new(safe(text))
+    Cell::new(safe(&short(text, LONGEST_CELL)))
+}
+
+/// A cell of several lines of our own.
+pub fn cell_of_lines(text: &str) -> Cell {
+    Cell::new(safe_lines(text))
+}
+
+/// `1 vault`, `2 vaults`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// Keeps columns whose cells are all short from being broken within a word, while there is room for the others.
+pub fn keep_short_columns(table: &mut Table) {
+    const SHORT: u16 = 27;
+    let widths = table.column_max_content_widths();
+    let mut room = width() / 2;
+    for (column, most) in table.column_iter_mut().zip(widths) {
+        if most <= SHORT && usize::from(most) + 2 <= room {
+            room -= usize::from(most) + 2;
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
 }
 
 /// The severity as a coloured word.
@@ -93,7 +119,14 @@ pub fn count(number: u64) -> String {
 pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
-    for word in safe(text).split_whitespace().map(str::to_owned) {
+    let room = width.saturating_sub(indent.len()).max(8);
+    let text = safe(text);
+    let pieces = text.split_whitespace().flat_map(|word| {
+        // A word longer than a line is cut: an id or an address of hostile length.
+        let chars: Vec<char> = word.chars().collect();
+        chars.chunks(room).map(|piece| piece.iter().collect::<String>()).collect::<Vec<_>>()
+    });
+    for word in pieces {
         if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > width {
             lines.push(std::mem::take(&mut line));
         }
@@ -120,5 +153,6 @@ mod tests {
     #[test]
     fn text_wraps_at_blanks() {
         assert_eq!(wrapped("one two three", 9, "  "), "  one two\n  three");
+        assert_eq!(wrapped("one 1234567890123", 10, "  "), "  one\n  12345678\n  90123");
     }
 }

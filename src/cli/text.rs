@@ -25,10 +25,39 @@ fn is_hostile(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A CSV cell that no spreadsheet takes for a formula: such a text gets a leading apostrophe. Plain numbers stay.
+/// A CSV cell that no spreadsheet takes for a formula, and no terminal for a command: a formula gets a leading
+/// apostrophe, what [`safe`] shows is shown but for line breaks and tabs. Plain numbers stay.
 pub fn csv_cell(text: &str) -> String {
     let risky = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if risky && text.parse::<f64>().is_err() { format!("'{text}") } else { text.to_owned() }
+    let shown = |c: char| is_hostile(c) && !matches!(c, '\n' | '\r' | '\t');
+    let mut cell = String::with_capacity(text.len() + 1);
+    if risky && text.parse::<f64>().is_err() {
+        cell.push('\'');
+    }
+    text.chars().for_each(|c| if shown(c) { cell.extend(c.escape_unicode()) } else { cell.push(c) });
+    cell
+}
+
+/// JSON with what a terminal would obey written as escapes, which mean the same: such characters stand in strings only.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hostile(c) && !matches!(c, '\n' | '\r' | '\t') {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The beginning of a text that is too long to be read, and how much there is.
+pub fn short(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()).into(),
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +79,21 @@ mod tests {
     }
 
     #[test]
+    fn json_means_the_same_and_commands_no_terminal() {
+        let text = "{\n \"a\": \"\u{9b}\u{202e}é\u{e0041}\"\n}";
+        let out = json(text);
+        assert!(!out.chars().any(|c| is_hostile(c) && c != '\n'), "{out}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&out), read(text));
+    }
+
+    #[test]
+    fn a_long_text_says_how_long_it_is() {
+        assert_eq!(short("äbc", 3), "äbc");
+        assert_eq!(short("äbcd", 3), "äbc… (4 characters)");
+    }
+
+    #[test]
     fn csv_cells_that_a_spreadsheet_would_run_are_defused() {
         for (input, cell) in [
             ("=HYPERLINK(\"x\")", "'=HYPERLINK(\"x\")"),
@@ -58,6 +102,8 @@ mod tests {
             ("-5", "-5"),
             ("-5+2", "'-5+2"),
             ("safe=1", "safe=1"),
+            ("a\u{1b}[31m\u{9b}\u{202e}", "a\\u{1b}[31m\\u{9b}\\u{202e}"),
+            ("two\nlines", "two\nlines"),
         ] {
             assert_eq!(csv_cell(input), cell);
         }

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use toml::{Spanned, Table};
 
+use super::evaluate::SliceLength;
 use super::events::{Row, batch, parse_time};
 use super::header::line_of;
 use super::library::TestFile;
@@ -254,6 +255,9 @@ fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<
     Ok((0..repeat).flat_map(|i| (0..batch).map(move |j| (i, j))).map(|(i, j)| row(i, j)).collect())
 }
 
+/// Longer than any case.
+const A_YEAR: Micros = 366 * 86_400_000_000;
+
 /// A session over the events of a batch, their roll-ups and a world, with the functions that detections use.
 ///
 /// # Errors
@@ -265,7 +269,9 @@ pub async fn session(
 ) -> Result<SessionContext, DetectionError> {
     let failed =
         |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
-    let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    // Few rows: planning is what takes time, and every partition and every slice of the period is planned.
+    let slices = Arc::new(SliceLength(A_YEAR));
+    let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1).with_extension(slices));
     functions::register(&ctx);
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;
     ctx.register_table("events", Arc::new(table)).map_err(failed)?;
@@ -326,17 +332,18 @@ pub async fn check_properties(rule: &Rule, case: &Case, fixture: &dyn Fixture) -
     let Some((period, findings)) = evaluations.into_iter().find_map(|e| Some((e.period?, e.findings))) else {
         return Ok(Vec::new());
     };
+    let whole = findings.map_err(text)?;
     let mut problems = Vec::new();
-    let ends = interesting_ends(&rule, period, &findings.map_err(text)?);
-    problems.extend(properties::union_of_parts(&full, &rule, period, &ends).await.map_err(text)?);
+    let ends = interesting_ends(&rule, period, &whole);
+    problems.extend(properties::union_of_parts(&full, &rule, period, &whole, &ends).await.map_err(text)?);
     if let Some(until) = ends.first() {
         let before: Vec<Row> = case.rows.iter().filter(|row| row.time < *until).cloned().collect();
         let truncated = session(batch(&before)?, &case.world, fixture).await.map_err(text)?;
-        let problem = properties::blind_to_the_future(&full, &truncated, &rule, period, *until).await.map_err(text)?;
+        let problem = properties::blind_to_the_future(&whole, &truncated, &rule, period, *until).await.map_err(text)?;
         problems.extend(problem);
     }
     let longer = session(batch(&continued(&case.rows, period))?, &case.world, fixture).await.map_err(text)?;
-    problems.extend(properties::blind_to_the_future(&longer, &full, &rule, period, period.to).await.map_err(text)?);
+    problems.extend(properties::blind_to_the_future(&whole, &longer, &rule, period, period.to).await.map_err(text)?);
     Ok(problems)
 }
 

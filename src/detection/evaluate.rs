@@ -15,9 +15,10 @@ use futures::{FutureExt, TryStreamExt};
 
 use super::header::Trigger;
 use super::parameter::Parameter;
+use super::period::SLICE;
 use super::rows::{Reader, schema_problems};
 use super::{DetectionError, Period, Place, Rule, bind, stages};
-use crate::alert::Finding;
+use crate::alert::{Finding, Micros};
 
 /// The most findings of one detection in one period. A detection that yields more has no threshold worth the name, and
 /// nobody would read them.
@@ -72,6 +73,11 @@ pub async fn evaluate_all<'a>(
     Ok(evaluations)
 }
 
+/// How much of a period a session asks about at once, where it is not [`SLICE`]: the findings are the same, so this is a
+/// matter of how many rows there are.
+#[derive(Debug, Clone, Copy)]
+pub struct SliceLength(pub Micros);
+
 /// The engine's panics are failures of the one detection: the others are still to be asked.
 async fn contained(
     rule: &Rule,
@@ -117,8 +123,9 @@ pub async fn data_span(ctx: &SessionContext) -> Result<Option<Period>, Detection
 /// The SQL does not plan ([`DetectionError::Sql`]), its rows are not findings ([`DetectionError::Contract`]), or it
 /// fails while it runs ([`DetectionError::Run`]).
 pub async fn evaluate(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<Vec<Finding>, DetectionError> {
+    let length = ctx.state().config().get_extension::<SliceLength>().map_or(SLICE, |length| length.0);
     let mut findings = Vec::new();
-    for slice in period.slices(rule.header.every) {
+    for slice in period.slices(rule.header.every, length) {
         findings.extend(evaluate_slice(ctx, rule, slice, MAX_FINDINGS - findings.len()).await?);
     }
     findings.sort_by(|a, b| (a.window_end, &a.key).cmp(&(b.window_end, &b.key)));

@@ -34,10 +34,10 @@ impl Period {
         self.from < window_end && window_end <= self.to
     }
 
-    /// The aligned period in slices of about [`SLICE`], each a whole number of steps.
-    pub fn slices(self, every: Micros) -> impl Iterator<Item = Self> {
+    /// The aligned period in slices of about `length`, each a whole number of steps.
+    pub fn slices(self, every: Micros, length: Micros) -> impl Iterator<Item = Self> {
         let aligned = self.aligned(every);
-        let step = (SLICE / every).max(1) * every;
+        let step = (length / every).max(1) * every;
         let mut from = aligned.from;
         std::iter::from_fn(move || {
             let slice = Self { from, to: aligned.to.min(from + step) };
@@ -73,7 +73,7 @@ mod tests {
         ) {
             let every = every * 1_000_000;
             let period = Period { from, to: from + days * 86_400_000_000 };
-            let slices: Vec<_> = period.slices(every).collect();
+            let slices: Vec<_> = period.slices(every, SLICE).collect();
             let aligned = period.aligned(every);
             let mut at = aligned.from;
             for slice in &slices {

@@ -6,8 +6,8 @@ use datafusion::prelude::SessionContext;
 use super::{DetectionError, Period, Rule, evaluate};
 use crate::alert::{Finding, Micros, Value, rfc3339};
 
-/// Asks about a period at once and in parts, cut at `cuts` (rounded down to the detection's step); the first difference,
-/// if there is one.
+/// Compares a period's findings with those of its parts, cut at `cuts` (rounded down to the detection's step); the first
+/// difference, if there is one.
 ///
 /// # Errors
 /// An evaluation fails.
@@ -15,11 +15,11 @@ pub async fn union_of_parts(
     ctx: &SessionContext,
     rule: &Rule,
     period: Period,
+    whole: &[Finding],
     cuts: &[Micros],
 ) -> Result<Option<String>, DetectionError> {
     let every = rule.header.every;
     let aligned = period.aligned(every);
-    let whole = evaluate(ctx, rule, aligned).await?;
     let mut edges: Vec<Micros> = cuts.iter().map(|cut| cut.div_euclid(every) * every).collect();
     edges.retain(|edge| aligned.from < *edge && *edge < aligned.to);
     edges.extend([aligned.from, aligned.to]);
@@ -29,25 +29,24 @@ pub async fn union_of_parts(
     for pair in edges.windows(2) {
         parts.extend(evaluate(ctx, rule, Period { from: pair[0], to: pair[1] }).await?);
     }
-    Ok(difference(&whole, &parts)
-        .map(|d| format!("the period as a whole and in {} parts differ: {d}", edges.len() - 1)))
+    Ok(difference(whole, &parts).map(|d| format!("the period as a whole and in {} parts differ: {d}", edges.len() - 1)))
 }
 
-/// Compares the findings up to `until` (a multiple of the detection's step) with those of `truncated`, the same tables
-/// made from the events before `until` alone; the first difference, if there is one.
+/// Compares the period's findings up to `until` (a multiple of the detection's step) with those of `other`, the same
+/// tables with other events, or none, from `until` on; the first difference, if there is one.
 ///
 /// # Errors
 /// An evaluation fails.
 pub async fn blind_to_the_future(
-    full: &SessionContext,
-    truncated: &SessionContext,
+    whole: &[Finding],
+    other: &SessionContext,
     rule: &Rule,
     period: Period,
     until: Micros,
 ) -> Result<Option<String>, DetectionError> {
     let Some(period) = period.within(Period { from: period.from, to: until }) else { return Ok(None) };
-    let known = evaluate(full, rule, period).await?;
-    let then = evaluate(truncated, rule, period).await?;
+    let known: Vec<Finding> = whole.iter().filter(|finding| period.holds(finding.window_end)).cloned().collect();
+    let then = evaluate(other, rule, period).await?;
     let text = |d| format!("records at or after {} change findings of windows that ended by then: {d}", rfc3339(until));
     Ok(difference(&known, &then).map(text))
 }

@@ -7,6 +7,9 @@ use super::lines::{BYTE_ORDER_MARK, Lines};
 use super::{Csv, Flow, Framer, Kind, Mode};
 use crate::record::REJECT_BYTES;
 
+/// What is passed over in one piece, at the most: a source that never ends a line must not keep an ingest for ever.
+const ENDLESS: u64 = 1 << 30;
+
 /// Between two documents.
 pub(super) struct Between {
     pub(super) at: u64,
@@ -238,6 +241,10 @@ impl<R: Read> Framer<R> {
         skip.head.extend_from_slice(&skipped[..skipped.len().min(room)]);
         skip.at += skipped.len() as u64;
         if found.is_none() && !view.ended {
+            if skip.at - skip.start > ENDLESS {
+                let why = format!("{ENDLESS} bytes without an end of the line are no log: check what this source is");
+                self.window.stop(std::io::Error::other(why));
+            }
             self.mode = Mode::Skip(skip);
             return Flow::Starved;
         }

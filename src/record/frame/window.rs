@@ -92,6 +92,12 @@ impl<R: Read> Window<R> {
         self.failure.is_some()
     }
 
+    /// Ends the stream here, as if its reader had failed.
+    pub(super) fn stop(&mut self, why: io::Error) {
+        self.failure = Some(why);
+        self.ended = true;
+    }
+
     /// Whether what was scanned up to `from` may be scanned again from `to` on, which happens after something that was
     /// cut off. Keeps account, so that hostile input costs a bounded multiple of its size.
     pub(super) fn may_go_back(&self, from: u64, to: u64) -> bool {
