@@ -6,7 +6,6 @@ use super::client::{ClientId, client_for, client_of};
 use super::company::{Address, CallerId, Company, Micros, NOBODY, VaultId};
 use super::config::By;
 use super::dice::Dice;
-use super::operation::Names;
 use super::{MILLISECOND, SECOND};
 
 /// Share of calls that Key Vault answers with 500 or 503.
@@ -28,6 +27,8 @@ pub(super) struct Agent {
     pub(super) dice: Dice,
     pub(super) elastic: bool,
     pub(super) script: u16,
+    /// Minor version of TLS 1 that it speaks.
+    pub(super) tls: u8,
     actor: u32,
     order: u32,
     seats: Vec<Seat>,
@@ -45,6 +46,7 @@ impl Agent {
             dice: Dice::new(company.seed, what, caller as usize),
             elastic: false,
             script: 0,
+            tls: 2,
             actor,
             order: 0,
             seats: Vec::new(),
@@ -105,7 +107,7 @@ impl Agent {
         ending: Ending,
     ) -> Micros {
         let (mut at, seat) = (place.0, place.1 % self.seats.len());
-        if ask.op.facts().names == Names::Vault {
+        if ask.op.facts().names.is_control() {
             // Resource Manager's token, which is another one and is never asked for by a challenge.
             return self.write(stage, (at, seat), (self.caller, at), ask, ending);
         }
@@ -140,6 +142,14 @@ impl Agent {
         self.write(stage, (at, 0), (NOBODY, 0), ask, Ending::Fine);
     }
 
+    /// A change through Resource Manager that the Activity log tells of: its begin and its end.
+    pub(super) fn control(&mut self, stage: &mut Stage<'_>, at: Micros, ask: Ask) -> Micros {
+        let begun = self.attempt(stage, (at, 0), ask, Ending::Begun);
+        let done = self.attempt(stage, (begun, 0), ask, Ending::Fine);
+        stage.sink.pair();
+        done
+    }
+
     /// A refusal for want of permission.
     pub(super) fn refused(&mut self, stage: &mut Stage<'_>, place: (Micros, usize), ask: Ask) -> Micros {
         self.attempt(stage, place, ask, Ending::Denied(Refusal::Permission))
@@ -171,6 +181,7 @@ impl Agent {
             ending,
             millis,
             correlation: (self.dice.bits(), self.dice.bits()),
+            tls: self.tls,
             issued: issued / SECOND,
             elastic: self.elastic,
             script: self.script,

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
-use super::company::{Company, Micros, VaultId, day_of, hour_of};
+use super::call::Call;
+use super::company::{Company, Micros, day_of, hour_of};
 use super::config::{Config, Layout};
+use super::operation::Names;
 use super::record::civil;
 use super::{HOUR, SimulateError};
 
@@ -25,7 +27,7 @@ impl Archive {
                 root: out.to_path_buf(),
                 gzip: config.gzip,
                 hour: company.from,
-                buffers: vec![Vec::new(); company.vaults.len()],
+                buffers: vec![Vec::new(); company.vaults.len() + company.subscriptions.len()],
                 files: 0,
                 bytes: 0,
             })),
@@ -45,11 +47,11 @@ impl Archive {
         }
     }
 
-    /// A line that belongs to this vault's blob of the current hour.
-    pub(super) fn write(&mut self, vault: VaultId, line: &[u8]) -> Result<(), SimulateError> {
+    /// A line that belongs to the current hour's blob of this drawer.
+    pub(super) fn write(&mut self, drawer: usize, line: &[u8]) -> Result<(), SimulateError> {
         match self {
             Self::Blobs(blobs) => {
-                blobs.buffers[usize::from(vault)].extend_from_slice(line);
+                blobs.buffers[drawer].extend_from_slice(line);
                 Ok(())
             }
             Self::Single(single) => single.write(line),
@@ -72,7 +74,7 @@ pub(super) struct Blobs {
     root: PathBuf,
     gzip: bool,
     hour: Micros,
-    /// Lines of the hour, by vault.
+    /// Lines of the hour, by drawer.
     buffers: Vec<Vec<u8>>,
     files: u64,
     bytes: u64,
@@ -81,8 +83,8 @@ pub(super) struct Blobs {
 impl Blobs {
     /// Writes a blob for each vault that has lines: Azure writes none for an hour without records.
     fn flush(&mut self, company: &Company) -> Result<(), SimulateError> {
-        for (vault, buffer) in self.buffers.iter_mut().enumerate().filter(|(_, b)| !b.is_empty()) {
-            let folder = self.root.join(blob_folder(&company.vault(vault as VaultId).resource_id, self.hour));
+        for (drawer, buffer) in self.buffers.iter_mut().enumerate().filter(|(_, b)| !b.is_empty()) {
+            let folder = self.root.join(blob_folder(&resource_of(company, drawer), self.hour));
             let path = folder.join(if self.gzip { "PT1H.json.gz" } else { "PT1H.json" });
             fs::create_dir_all(&folder).map_err(|e| SimulateError::write(&folder, e))?;
             let compressed =
@@ -94,6 +96,23 @@ impl Blobs {
             buffer.clear();
         }
         Ok(())
+    }
+}
+
+/// Whose blob a call lies in: a vault's own, else the Activity log's of its subscription, numbered behind the vaults.
+pub(super) fn drawer(company: &Company, call: &Call) -> usize {
+    let vault = call.ask.vault;
+    match call.ask.op.facts().names {
+        Names::Activity => company.vaults.len() + company.vault(vault).env as usize,
+        _ => usize::from(vault),
+    }
+}
+
+/// The resource id in the path of this drawer's blobs.
+fn resource_of(company: &Company, drawer: usize) -> String {
+    match company.vaults.get(drawer) {
+        Some(vault) => vault.resource_id.clone(),
+        None => format!("/SUBSCRIPTIONS/{}", company.subscriptions[drawer - company.vaults.len()].to_uppercase()),
     }
 }
 

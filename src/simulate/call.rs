@@ -2,6 +2,7 @@
 
 use super::client::ClientId;
 use super::company::{Address, CallerId, Company, Micros, ObjectId, VaultId};
+use super::detail::Detail;
 use super::operation::Op;
 
 /// What a call is about.
@@ -21,22 +22,29 @@ pub(super) struct Ask {
     pub(super) vault: VaultId,
     pub(super) op: Op,
     pub(super) subject: Subject,
+    /// What it changes, where the record tells.
+    pub(super) detail: Detail,
 }
 
 impl Ask {
     /// An operation on an object, in the vault that holds it.
     pub(super) fn object(company: &Company, op: Op, object: ObjectId) -> Self {
-        Self { vault: company.object(object).vault, op, subject: Subject::Object(object) }
+        Self { vault: company.object(object).vault, op, subject: Subject::Object(object), detail: Detail::None }
     }
 
     /// An operation on the vault itself, or a listing's first page.
     pub(super) fn vault(vault: VaultId, op: Op) -> Self {
-        Self { vault, op, subject: Subject::Page(0) }
+        Self { vault, op, subject: Subject::Page(0), detail: Detail::None }
     }
 
     /// An operation on a name that is guessed.
     pub(super) fn guess(vault: VaultId, op: Op, name: usize) -> Self {
-        Self { vault, op, subject: Subject::Guess(name as u16) }
+        Self { vault, op, subject: Subject::Guess(name as u16), detail: Detail::None }
+    }
+
+    /// The same request with what it changes.
+    pub(super) fn with(self, detail: Detail) -> Self {
+        Self { detail, ..self }
     }
 }
 
@@ -47,12 +55,16 @@ pub(super) enum Refusal {
     Permission,
     /// The firewall.
     Network,
+    /// The object is disabled.
+    Disabled,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Fine,
+    /// A change that has begun: the Activity log tells of begin and end.
+    Begun,
     /// 401: no token yet.
     Challenge,
     Denied(Refusal),
@@ -77,6 +89,8 @@ pub(super) struct Call {
     pub(super) ending: Ending,
     pub(super) millis: u32,
     pub(super) correlation: (u64, u64),
+    /// Minor version of TLS 1.
+    pub(super) tls: u8,
     /// When the caller's token was issued, seconds since the epoch.
     pub(super) issued: i64,
     /// Grows with the requested number of records.
@@ -94,6 +108,13 @@ pub(super) struct Sink {
 impl Sink {
     pub(super) fn push(&mut self, call: Call) {
         self.calls.push(call);
+    }
+
+    /// The newest two calls are begin and end of one change: they share a correlation id.
+    pub(super) fn pair(&mut self) {
+        if let [.., begin, end] = self.calls.as_mut_slice() {
+            end.correlation = begin.correlation;
+        }
     }
 
     /// Takes what happened before `until`, in order of time; later calls stay.

@@ -19,6 +19,12 @@ pub struct Config {
     pub days: u32,
     /// Workloads, pipelines and people together, 16 to 2,000. Azure's own services come on top.
     pub identities: usize,
+    /// People among them; by default a fifth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<usize>,
+    /// Pipelines among them; by default one in fourteen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipelines: Option<usize>,
     /// Number of vaults, 3 to 500; by default one for four identities.
     pub vaults: Option<usize>,
     /// Records a day, attacks included: polling and load are scaled to meet it. By default 250 for each identity.
@@ -40,6 +46,8 @@ impl Default for Config {
             start: Utc.timestamp_opt(1_790_812_800, 0).single().expect("2026-10-01 is a time"),
             days: 30,
             identities: 40,
+            people: None,
+            pipelines: None,
             vaults: None,
             records_per_day: None,
             attacks: AttackRequest::one_of_each(&AttackKind::CORE),
@@ -70,6 +78,16 @@ impl Config {
         if !(16..=2000).contains(&self.identities) {
             return Err(setting("identities", self.identities.to_string(), "16 to 2000"));
         }
+        if !(2..=self.identities - 13).contains(&self.people()) {
+            return Err(setting("people", self.people().to_string(), "2 or more, and 13 fewer than identities"));
+        }
+        if !(1..=self.identities - self.people() - 12).contains(&self.pipelines()) {
+            return Err(setting(
+                "pipelines",
+                self.pipelines().to_string(),
+                "1 or more, and leave 12 identities to workloads",
+            ));
+        }
         if !(3..=500).contains(&self.vault_count()) {
             return Err(setting("vaults", self.vault_count().to_string(), "3 to 500"));
         }
@@ -87,6 +105,16 @@ impl Config {
             Some(at) => Err(setting("attack time", at.to_rfc3339(), "a time within the simulated days")),
             None => Ok(()),
         }
+    }
+
+    /// Number of people.
+    pub fn people(&self) -> usize {
+        self.people.unwrap_or((self.identities / 5).max(3))
+    }
+
+    /// Number of pipelines.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.unwrap_or((self.identities / 14).max(1))
     }
 
     /// Number of vaults.
@@ -128,12 +156,15 @@ pub struct AttackRequest {
     pub by: Option<By>,
     /// From where; by default what suits the kind.
     pub from: Option<Origin>,
+    /// Whether the identity was drawn by the seed: where none is free, another will do.
+    #[serde(skip)]
+    pub drawn: bool,
 }
 
 impl AttackRequest {
     /// An attack of this kind with everything else left to the simulator.
     pub fn new(kind: AttackKind) -> Self {
-        Self { kind, at: None, form: Form::Fast, by: None, from: None }
+        Self { kind, at: None, form: Form::Fast, by: None, from: None, drawn: false }
     }
 
     /// One fast attack of each of these kinds.
@@ -141,7 +172,12 @@ impl AttackRequest {
         kinds.iter().copied().map(Self::new).collect()
     }
 
-    /// Reads a command line's list: `none`, `all`, or kinds separated by commas, each as
+    /// So many different kinds, drawn by the seed; all where there are not so many.
+    pub fn draw(count: usize, seed: u64) -> Vec<Self> {
+        Self::one_of_each(&super::dice::Dice::new(seed, "drawn kinds", 0).sample(&AttackKind::ALL, count))
+    }
+
+    /// Reads a command line's list: `none`, `all`, `core`, or kinds separated by commas, each as
     /// `kind[:slow|fast][:user|application|managed_identity][:inside|outside]`.
     ///
     /// # Errors
@@ -149,9 +185,20 @@ impl AttackRequest {
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
         match text.trim() {
             "none" | "" => Ok(Vec::new()),
-            "all" => Ok(Self::one_of_each(&AttackKind::ALL)),
-            list => list.split(',').map(Self::from_str).collect(),
+            list => Ok(list.split(',').map(Self::several).collect::<Result<Vec<_>, String>>()?.concat()),
         }
+    }
+
+    /// One word of a list: a kind, or `all` or `core` with what holds for each of them.
+    fn several(text: &str) -> Result<Vec<Self>, String> {
+        let (first, rest) = text.trim().split_once(':').map_or((text.trim(), ""), |(first, rest)| (first, rest));
+        let kinds: &[AttackKind] = match first {
+            "all" => &AttackKind::ALL,
+            "core" => &AttackKind::CORE,
+            _ => return Ok(vec![text.parse()?]),
+        };
+        let colon = if rest.is_empty() { "" } else { ":" };
+        kinds.iter().map(|kind| format!("{kind}{colon}{rest}").parse()).collect()
     }
 }
 
@@ -238,6 +285,90 @@ named! {
         DestructiveOperations = "destructive_operations",
         /// Every object of a vault backed up by somebody who never did.
         BackupExport = "backup_export",
+        /// A few secrets that the caller may read and never did.
+        NewObjectRead = "new_object_read",
+        /// An identity that nobody knows reads a vault.
+        NewCallerOnVault = "new_caller_on_vault",
+        /// An identity that fell silent weeks ago reads again.
+        DormantCaller = "dormant_caller",
+        /// A known caller reads what it always reads, from an address it never had.
+        NewAddress = "new_address",
+        /// A known workload with another client product, from its own address.
+        NewClient = "new_client",
+        /// A caller of a test environment reads production, or the other way round.
+        CrossEnvironmentRead = "cross_environment_read",
+        /// One caller at unusually many vaults, a secret or two in each.
+        ManyVaults = "many_vaults",
+        /// A certificate's private key read through its secret.
+        CertificateKeyRead = "certificate_key_read",
+        /// A person reads at an hour and on a weekday foreign to that person.
+        OffHoursRead = "off_hours_read",
+        /// Something touches an object that is bait.
+        HoneyObject = "honey_object",
+        /// Reads from an address that is on a list.
+        ListedAddress = "listed_address",
+        /// Refusals at an address that is on a list.
+        ListedAddressDenied = "listed_address_denied",
+        /// A caller that only read begins to list, look at versions, keys and metadata.
+        OperationMix = "operation_mix",
+        /// The calls of a caller on its own vault are many times what they were.
+        VolumeAnomaly = "volume_anomaly",
+        /// Decryptions far above what the caller ever did.
+        CryptoSpike = "crypto_spike",
+        /// Identities that never shared an address begin to.
+        SharedAddress = "shared_address",
+        /// Refused, then allowed on the same object after somebody changed the policy or the role.
+        DeniedThenAllowed = "denied_then_allowed",
+        /// Refused by the firewall, a caller that usually passes.
+        DeniedByNetwork = "denied_by_network",
+        /// A caller refused at a vault where it never came before.
+        UnusualDeniedCaller = "unusual_denied_caller",
+        /// A caller answers 429 with more calls in place of backing off.
+        RetryStorm = "retry_storm",
+        /// Calls come near the limit of the vault, and nothing is refused yet.
+        NearLimit = "near_limit",
+        /// The billed operations of a caller step up, or grow day over day.
+        VolumeGrowth = "volume_growth",
+        /// Nearly every call is preceded by a 401 challenge.
+        ClientPerCall = "client_per_call",
+        /// Pods times objects, polled at a fixed interval.
+        PollFanOut = "poll_fan_out",
+        /// Deleted secrets recovered, or backups restored into another vault.
+        RestoreOrRecover = "restore_or_recover",
+        /// A key is disabled, its operations changed, and it is deleted.
+        KeyTampering = "key_tampering",
+        /// Somebody is let in, and the one who gained reads.
+        PolicyChangeThenRead = "policy_change_then_read",
+        /// An access policy added and removed within minutes.
+        AccessPolicyFlap = "access_policy_flap",
+        /// The caller lets itself in.
+        SelfGrant = "self_grant",
+        /// Roles give way to access policies.
+        PermissionModelChanged = "permission_model_changed",
+        /// The firewall opens to everybody, or to an address.
+        NetworkOpened = "network_opened",
+        /// A vault written without purge protection and with a short retention.
+        ProtectionWeakened = "protection_weakened",
+        /// Vaults written by somebody who never did.
+        VaultChanged = "vault_changed",
+        /// A diagnostic setting deleted, and the vault falls silent.
+        DiagnosticsRemoved = "diagnostics_removed",
+        /// A vault that always logs stops.
+        LogSilence = "log_silence",
+        /// Roles on vaults given to an identity from nowhere.
+        RoleGranted = "role_granted",
+        /// A trusted service passes with a token of another tenant's issuer.
+        ForeignTrustedService = "foreign_trusted_service",
+        /// A client that speaks a TLS version below 1.2.
+        OldTls = "old_tls",
+        /// A vault's service time is many times what it was.
+        SlowRequests = "slow_requests",
+        /// A vault answers 500 and 503.
+        ServerErrors = "server_errors",
+        /// A certificate is near its expiry.
+        NearExpiry = "near_expiry",
+        /// A secret that is still read has expired.
+        Expired = "expired",
     }
 }
 

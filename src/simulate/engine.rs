@@ -1,14 +1,17 @@
 //! Lives the days: hour by hour every actor is asked for its calls, they are put in order of time and handed on.
 //! Memory holds one hour. Also finds the scale at which the wanted number of records comes out.
 
-use super::archive::{Archive, full_hour};
+use std::collections::BTreeMap;
+
+use super::archive::{Archive, drawer, full_hour};
 use super::attack::{Planned, Script};
 use super::call::{Call, Sink, Stage};
-use super::company::{Company, VaultId};
+use super::company::{Company, Micros};
 use super::config::Config;
 use super::dice::Dice;
 use super::life::{self, Actor, Hour};
 use super::record;
+use super::weather;
 use super::{HOUR, Progress, SimulateError};
 
 /// Share of records that Azure delivers twice.
@@ -35,6 +38,7 @@ pub(super) fn live<E>(
         }
         let mut calls = sink.take_until(hour.to.min(company.to));
         calls.retain(|c| c.at >= company.from);
+        weather::apply(company, &mut calls);
         each(hour, &calls)?;
         from = hour.to;
     }
@@ -79,6 +83,28 @@ pub(super) struct Written {
     pub(super) repeats: u64,
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// What conditions befell, by number of the attack.
+    pub(super) befallen: BTreeMap<u16, Befallen>,
+}
+
+/// The calls that a condition befell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Befallen {
+    pub(super) first: Micros,
+    pub(super) last: Micros,
+    pub(super) records: usize,
+}
+
+impl Written {
+    fn note(&mut self, call: &Call) {
+        if call.script == 0 {
+            return;
+        }
+        let seen = Befallen { first: call.at, last: call.at, records: 0 };
+        let seen = self.befallen.entry(call.script).or_insert(seen);
+        seen.last = call.at;
+        seen.records += 1;
+    }
 }
 
 /// Lives the days and writes every record.
@@ -95,6 +121,7 @@ pub(super) fn write(
         archive.begin_hour(company, hour.from)?;
         delivery.release(&mut archive, &mut written)?;
         for call in calls {
+            written.note(call);
             delivery.deliver(company, call, &mut archive, &mut written)?;
         }
         // Nothing comes after the last hour: what would be late is not.
@@ -114,7 +141,7 @@ struct Delivery {
     dice: Dice,
     line: Vec<u8>,
     /// Lines for the next hour's blobs, and whether each repeats one that is written.
-    held: Vec<(VaultId, Vec<u8>, bool)>,
+    held: Vec<(usize, Vec<u8>, bool)>,
 }
 
 impl Delivery {
@@ -124,8 +151,8 @@ impl Delivery {
 
     /// Writes what was held back for this hour.
     fn release(&mut self, archive: &mut Archive, written: &mut Written) -> Result<(), SimulateError> {
-        for (vault, line, repeat) in self.held.drain(..) {
-            archive.write(vault, &line)?;
+        for (drawer, line, repeat) in self.held.drain(..) {
+            archive.write(drawer, &line)?;
             written.records += 1;
             written.repeats += u64::from(repeat);
         }
@@ -144,13 +171,13 @@ impl Delivery {
         // Attacks arrive once and in time, so that labels count lines.
         let fate = if call.script > 0 { 1.0 } else { self.dice.unit() };
         if fate < LATE {
-            self.held.push((call.ask.vault, self.line.clone(), false));
+            self.held.push((drawer(company, call), self.line.clone(), false));
             return Ok(());
         }
-        archive.write(call.ask.vault, &self.line)?;
+        archive.write(drawer(company, call), &self.line)?;
         written.records += 1;
         if fate < LATE + REPEATED {
-            self.held.push((call.ask.vault, self.line.clone(), true));
+            self.held.push((drawer(company, call), self.line.clone(), true));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::attack::Planned;
 use super::call::{Call, Ending, Subject};
 use super::company::{CallerId, Company, Micros, Pipeline, VaultId, on_call_nights};
 use super::config::{AttackKind, Config, Form, Origin};
+use super::engine::Befallen;
 use super::{DAY, HOUR, MINUTE};
 
 /// What `labels.json` holds.
@@ -48,7 +49,7 @@ pub struct AttackLabel {
     pub vaults: Vec<String>,
     /// Distinct objects and names that it asked for.
     pub objects: usize,
-    /// Its first address.
+    /// Its first address; empty where Key Vault itself tells of it.
     pub caller_ip: String,
     /// Time of the first record, RFC 3339 in microseconds.
     pub first_record: String,
@@ -62,6 +63,15 @@ pub struct AttackLabel {
     pub form: Form,
     /// Inside or outside.
     pub from: Origin,
+    /// Identities that took part beside the principal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
+    /// The bait that it touched, `vault/object`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bait: Vec<String>,
+    /// Whether the address is meant to be on a list of the user's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
 }
 
 /// Something that looks odd and must stay quiet.
@@ -94,14 +104,28 @@ pub(super) fn principal_id(company: &Company, caller: CallerId) -> String {
     if caller.object_id.is_empty() { caller.app_id.clone() } else { caller.object_id.clone() }
 }
 
-pub(super) fn attack(company: &Company, number: usize, planned: &Planned) -> AttackLabel {
-    let scripted = planned.calls.iter().filter(|c| c.script > 0);
+pub(super) fn attack(company: &Company, number: usize, planned: &Planned, befallen: Option<&Befallen>) -> AttackLabel {
+    // Key Vault's notifications name no caller.
+    let tells = |c: &&Call| planned.caller.is_none() || !c.ask.op.notifies();
+    let scripted = planned.calls.iter().filter(|c| c.script > 0).filter(tells);
     let (challenges, own): (Vec<&Call>, Vec<&Call>) =
         scripted.partition(|c| planned.caller.is_some() && c.ending == Ending::Challenge);
-    let vaults: BTreeSet<VaultId> = own.iter().map(|c| c.ask.vault).collect();
+    let conditions = planned.conditions.iter();
+    let vaults: BTreeSet<VaultId> = own.iter().map(|c| c.ask.vault).chain(conditions.map(|c| c.vault)).collect();
     let named = own.iter().filter(|c| !matches!(c.ask.subject, Subject::Page(_)));
     let objects: BTreeSet<(VaultId, Subject)> = named.map(|c| (c.ask.vault, c.ask.subject)).collect();
-    let time = |call: Option<&&Call>| rfc3339(call.map_or(0, |c| c.at));
+    let (first, last, records) = match (own.first(), befallen, planned.conditions.first()) {
+        (Some(first), ..) => (first.at, own.last().map_or(0, |c| c.at), own.len()),
+        (None, Some(calls), _) => (calls.first, calls.last, calls.records),
+        // Silence: there is no record to name.
+        (None, None, condition) => condition.map_or((0, 0, 0), |c| (c.from, c.to, 0)),
+    };
+    let bait = |(vault, subject): &(VaultId, Subject)| match subject {
+        Subject::Object(o) => Some(format!("{}/{}", company.vault(*vault).name, company.object(*o).name)),
+        _ => None,
+    };
+    let kind = planned.request.kind;
+    let bait = if kind == AttackKind::HoneyObject { objects.iter().filter_map(bait).collect() } else { Vec::new() };
     AttackLabel {
         kind: planned.request.kind,
         id: format!("attack-{}", number + 1),
@@ -110,13 +134,16 @@ pub(super) fn attack(company: &Company, number: usize, planned: &Planned) -> Att
         principal_type: planned.caller.map_or("anonymous", |c| company.caller(c).by.as_str()),
         vaults: vaults.into_iter().map(|v| company.vault(v).name.clone()).collect(),
         objects: objects.len(),
-        caller_ip: planned.address.text(),
-        first_record: time(own.first()),
-        last_record: time(own.last()),
-        records: own.len(),
+        caller_ip: if own.iter().all(|c| c.ask.op.notifies()) { String::new() } else { planned.address.text() },
+        first_record: rfc3339(first),
+        last_record: rfc3339(last),
+        records,
         challenges: challenges.len(),
         form: planned.request.form,
         from: planned.from,
+        others: planned.others.iter().map(|c| principal_id(company, *c)).collect(),
+        bait,
+        listed: matches!(kind, AttackKind::ListedAddress | AttackKind::ListedAddressDenied),
     }
 }
 

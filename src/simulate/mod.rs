@@ -15,6 +15,7 @@ mod call;
 mod client;
 mod company;
 mod config;
+mod detail;
 mod dice;
 mod engine;
 mod labels;
@@ -24,6 +25,7 @@ mod operation;
 mod record;
 #[cfg(test)]
 mod tests;
+mod weather;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,7 +130,7 @@ pub fn simulate_with(
     let labels = Labels {
         seed: config.seed,
         config: config.clone(),
-        attacks: attacks.iter().enumerate().map(|(i, a)| labels::attack(&company, i, a)).collect(),
+        attacks: labelled(&company, &attacks, &written),
         quiet: if config.quiet { labels::quiet(&company) } else { Vec::new() },
         records: written.records,
         repeats: written.repeats,
@@ -138,8 +140,18 @@ pub fn simulate_with(
     let mut text = serde_json::to_vec_pretty(&labels).map_err(|e| SimulateError::write(&path, e.into()))?;
     text.push(b'\n');
     fs::write(&path, text).map_err(|e| SimulateError::write(&path, e))?;
-    let engine::Written { records, repeats, files, bytes } = written;
+    let engine::Written { records, repeats, files, bytes, .. } = written;
     Ok(Summary { records, repeats, files, bytes })
+}
+
+fn labelled(company: &Company, attacks: &[attack::Planned], written: &engine::Written) -> Vec<AttackLabel> {
+    let label = |(i, a)| labels::attack(company, i, a, written.befallen.get(&(i as u16 + 1)));
+    attacks.iter().enumerate().map(label).collect()
+}
+
+/// Draws by the seed what these requests leave open: form, identity and origin, where the kind makes sense so.
+pub fn mix(requests: &mut [AttackRequest], seed: u64) {
+    attack::mix(requests, seed);
 }
 
 /// Makes the folder, and refuses one that holds anything.

@@ -12,15 +12,30 @@ pub(super) enum Op {
     SecretPurge,
     SecretBackup,
     SecretNearExpiry,
+    SecretExpired,
+    SecretRecover,
+    SecretRestore,
+    SecretListDeleted,
     KeyGet,
     KeyList,
     KeySign,
     KeyUnwrap,
     KeyDecrypt,
     KeyBackup,
+    KeyCreate,
+    KeyUpdate,
+    KeyDelete,
     CertificateGet,
     CertificateList,
+    CertificateNearExpiry,
     VaultGet,
+    VaultPut,
+    VaultPatch,
+    PolicyChanged,
+    /// The Activity log's: a role assigned, a diagnostic setting deleted, a vault written.
+    RoleWrite,
+    DiagnosticsDelete,
+    VaultWrite,
 }
 
 /// What a request's path names.
@@ -28,12 +43,23 @@ pub(super) enum Op {
 pub(super) enum Names {
     /// The vault in Resource Manager: control plane.
     Vault,
+    /// Something in Resource Manager that only the Activity log tells of.
+    Activity,
+    /// An object that the request's body names, not its path.
+    Body,
     /// A collection of objects.
     Collection,
     /// One object, its newest version.
     Object,
     /// One version of an object: crypto calls always name it.
     Version,
+}
+
+impl Names {
+    /// Handled by Resource Manager, with its own token.
+    pub(super) fn is_control(self) -> bool {
+        matches!(self, Names::Vault | Names::Activity)
+    }
 }
 
 /// How an operation is written.
@@ -71,7 +97,7 @@ const fn crypto(name: &'static str, suffix: &'static str, rights: (&'static str,
     facts(name, ("keys", "key", Names::Version, suffix), rights, 14.0)
 }
 
-use Names::{Collection, Object, Vault};
+use Names::{Activity, Body, Collection, Object, Vault};
 
 const SECRET_META: &str = "secrets/readMetadata/action";
 
@@ -105,9 +131,55 @@ static CERTIFICATE_GET: Facts =
     facts("CertificateGet", ("certificates", "certificate", Object, ""), ("certificates/read", "get"), 12.0);
 static CERTIFICATE_LIST: Facts =
     facts("CertificateList", ("certificates", "certificate", Collection, ""), ("certificates/read", "list"), 25.0);
+static CERTIFICATE_NEAR_EXPIRY: Facts =
+    facts("CertificateNearExpiryEventGridNotification", ("certificates", "certificate", Object, ""), ("", ""), 90.0);
+static SECRET_EXPIRED: Facts =
+    facts("SecretExpiredEventGridNotification", ("secrets", "secret", Object, ""), ("", ""), 90.0);
+static SECRET_RECOVER: Facts = facts(
+    "SecretRecover",
+    ("deletedsecrets", "secret", Object, "/recover"),
+    ("secrets/recover/action", "recover"),
+    48.0,
+);
+static SECRET_RESTORE: Facts =
+    facts("SecretRestore", ("secrets", "secret", Body, "/restore"), ("secrets/restore/action", "restore"), 70.0);
+static SECRET_LIST_DELETED: Facts =
+    facts("SecretListDeleted", ("deletedsecrets", "secret", Collection, ""), (SECRET_META, "list"), 24.0);
+static KEY_CREATE: Facts =
+    facts("KeyCreate", ("keys", "key", Object, "/create"), ("keys/create/action", "create"), 420.0);
+static KEY_UPDATE: Facts =
+    facts("KeyUpdate", ("keys", "key", Names::Version, ""), ("keys/update/action", "update"), 35.0);
+static KEY_DELETE: Facts = facts("KeyDelete", ("keys", "key", Object, ""), ("keys/delete", "delete"), 60.0);
 static VAULT_GET: Facts = facts("VaultGet", ("", "vault", Vault, ""), ("read", "get"), 28.0);
+static VAULT_PUT: Facts = facts("VaultPut", ("", "vault", Vault, ""), ("write", "write"), 240.0);
+static VAULT_PATCH: Facts = facts("VaultPatch", ("", "vault", Vault, ""), ("write", "write"), 180.0);
+static POLICY_CHANGED: Facts =
+    facts("VaultAccessPolicyChangedEventGridNotification", ("", "vault", Vault, ""), ("", ""), 90.0);
+static ROLE_WRITE: Facts = facts(
+    "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE",
+    ("PROVIDERS/MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS", "role assignment", Activity, ""),
+    ("Microsoft.Authorization/roleAssignments/write", ""),
+    1_400.0,
+);
+static DIAGNOSTICS_DELETE: Facts = facts(
+    "MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE",
+    ("PROVIDERS/MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS", "diagnostic setting", Activity, ""),
+    ("Microsoft.Insights/diagnosticSettings/delete", ""),
+    900.0,
+);
+static VAULT_WRITE: Facts = facts(
+    "MICROSOFT.KEYVAULT/VAULTS/WRITE",
+    ("", "vault", Activity, ""),
+    ("Microsoft.KeyVault/vaults/write", ""),
+    2_100.0,
+);
 
 impl Op {
+    /// Key Vault tells Event Grid; nobody called.
+    pub(super) fn notifies(self) -> bool {
+        matches!(self, Op::SecretNearExpiry | Op::SecretExpired | Op::CertificateNearExpiry | Op::PolicyChanged)
+    }
+
     pub(super) fn facts(self) -> &'static Facts {
         match self {
             Op::SecretGet => &SECRET_GET,
@@ -128,6 +200,20 @@ impl Op {
             Op::CertificateGet => &CERTIFICATE_GET,
             Op::CertificateList => &CERTIFICATE_LIST,
             Op::VaultGet => &VAULT_GET,
+            Op::VaultPut => &VAULT_PUT,
+            Op::VaultPatch => &VAULT_PATCH,
+            Op::PolicyChanged => &POLICY_CHANGED,
+            Op::RoleWrite => &ROLE_WRITE,
+            Op::DiagnosticsDelete => &DIAGNOSTICS_DELETE,
+            Op::VaultWrite => &VAULT_WRITE,
+            Op::CertificateNearExpiry => &CERTIFICATE_NEAR_EXPIRY,
+            Op::SecretExpired => &SECRET_EXPIRED,
+            Op::SecretRecover => &SECRET_RECOVER,
+            Op::SecretRestore => &SECRET_RESTORE,
+            Op::SecretListDeleted => &SECRET_LIST_DELETED,
+            Op::KeyCreate => &KEY_CREATE,
+            Op::KeyUpdate => &KEY_UPDATE,
+            Op::KeyDelete => &KEY_DELETE,
         }
     }
 }

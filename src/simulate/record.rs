@@ -1,12 +1,15 @@
 //! Calls to the JSON that Key Vault writes, traps included: `resultType` is `Success` on failures too, durations are
 //! strings, a challenge has no identity and no `properties.id`, the control plane spells its claims as URLs.
 
+mod change;
+
 use std::io::Write as _;
 
 use super::call::{Call, Ending, Refusal, Subject};
 use super::client::{self, client_of};
 use super::company::{Caller, Company, NOBODY, Vault};
 use super::config::By;
+use super::detail::Detail;
 use super::dice::uuid_text;
 use super::names;
 use super::operation::{Names, Op};
@@ -14,7 +17,8 @@ use super::{DAY, SECOND};
 
 /// Appends the record of this call as one line of JSON.
 pub(super) fn write(line: &mut Vec<u8>, company: &Company, call: &Call) {
-    Writer { line, company, call, vault: company.vault(call.ask.vault) }.record();
+    let writer = Writer { line, company, call, vault: company.vault(call.ask.vault) };
+    if call.ask.op.facts().names == Names::Activity { writer.activity() } else { writer.record() }
 }
 
 struct Writer<'a> {
@@ -27,6 +31,7 @@ struct Writer<'a> {
 /// Status code and reason phrase.
 pub(super) fn status(ending: Ending, op: Op) -> (u16, &'static str) {
     match ending {
+        Ending::Begun => (202, "Started."),
         Ending::Fine if op == Op::SecretPurge => (204, "No Content"),
         Ending::Fine => (200, "OK"),
         Ending::Challenge => (401, "Unauthorized"),
@@ -73,7 +78,7 @@ impl<'a> Writer<'a> {
         self.put("\"durationMs\":\"");
         self.number(call.millis);
         self.put("\",");
-        if op != Op::SecretNearExpiry {
+        if !op.notifies() {
             self.field("callerIpAddress", &call.address.text());
         }
         self.field("correlationId", &uuid_text(call.correlation.0, call.correlation.1));
@@ -84,7 +89,7 @@ impl<'a> Writer<'a> {
 
     fn api(&self) -> &'static str {
         match self.call.ask.op {
-            Op::VaultGet => client_of(client::ARM).api,
+            op if op.facts().names.is_control() => client_of(client::ARM).api,
             _ => client_of(self.call.client).api,
         }
     }
@@ -104,6 +109,17 @@ impl<'a> Writer<'a> {
     fn description(&mut self) {
         match self.call.ending {
             Ending::Denied(Refusal::Network) => self.network_refusal(),
+            Ending::Denied(Refusal::Disabled) => {
+                let facts = self.call.ask.op.facts();
+                let (what, noun) = (facts.permission, facts.noun);
+                self.put_all(&[
+                    "\"resultDescription\":\"Operation ",
+                    what,
+                    " is not allowed on a disabled ",
+                    noun,
+                    ".\",",
+                ]);
+            }
             Ending::Denied(Refusal::Permission) if self.vault.rbac => self.role_refusal(),
             Ending::Denied(Refusal::Permission) => self.policy_refusal(),
             Ending::NotFound => {
@@ -130,7 +146,7 @@ impl<'a> Writer<'a> {
             Ending::ServerError(_) => {
                 self.put("\"resultDescription\":\"An internal error occurred. Please try again.\",")
             }
-            Ending::Fine | Ending::Challenge => {}
+            Ending::Fine | Ending::Challenge | Ending::Begun => {}
         }
     }
 
@@ -142,7 +158,7 @@ impl<'a> Writer<'a> {
         let caller = self.company.caller(self.call.caller);
         let app = self.app_id(caller);
         self.put_all(&["appid=", app, ";oid=", &caller.object_id, ";iss=https://sts.windows.net/"]);
-        self.put_all(&[&self.company.tenant, "/"]);
+        self.put_all(&[caller.tenant_in(self.company), "/"]);
     }
 
     fn role_refusal(&mut self) {
@@ -197,7 +213,7 @@ impl<'a> Writer<'a> {
         let caller = self.company.caller(self.call.caller);
         let app = self.app_id(caller);
         self.put("\"identity\":{\"claim\":{");
-        if self.call.ask.op == Op::VaultGet {
+        if self.call.ask.op.facts().names.is_control() {
             self.control_plane_claims(caller);
         } else {
             self.data_plane_claims(caller);
@@ -247,7 +263,7 @@ impl<'a> Writer<'a> {
             let issued = self.call.issued;
             self.put_all(&[
                 "\"aud\":\"https://vault.azure.net\",\"iss\":\"https://sts.windows.net/",
-                &self.company.tenant,
+                caller.tenant_in(self.company),
                 "/\",",
             ]);
             write!(self.line, "\"iat\":\"{issued}\",\"nbf\":\"{issued}\",\"exp\":\"{}\",", issued + 4_500)
@@ -277,8 +293,9 @@ impl<'a> Writer<'a> {
     fn properties(&mut self) {
         self.put("\"properties\":{");
         match self.call.ask.op {
-            Op::VaultGet => self.vault_properties(),
-            Op::SecretNearExpiry => self.event_properties(),
+            Op::PolicyChanged => self.vault_event(),
+            op if op.notifies() => self.event_properties(),
+            op if op.facts().names == Names::Vault => self.vault_properties(),
             _ => self.call_properties(),
         }
         self.put("\"httpStatusCode\":");
@@ -302,7 +319,12 @@ impl<'a> Writer<'a> {
             }
         }
         self.network();
-        self.put("\"tlsVersion\":\"TLS1_2\",");
+        self.put("\"tlsVersion\":\"TLS1_");
+        self.number(call.tls);
+        self.put("\",");
+        if call.ending != Ending::Challenge {
+            self.key_properties();
+        }
         if let (Op::SecretSet, Subject::Object(object)) = (call.ask.op, call.ask.subject) {
             self.put("\"secretProperties\":{\"type\":\"text/plain\",\"attributes\":{\"enabled\":true");
             let expires = self.company.object(object).expires;
@@ -318,7 +340,7 @@ impl<'a> Writer<'a> {
         let facts = self.call.ask.op.facts();
         self.put_all(&["\"id\":\"https://", &self.vault.name, ".vault.azure.net/", facts.collection, "/"]);
         self.put(self.object_name());
-        let versioned = facts.suffix.is_empty() || facts.names == Names::Version;
+        let versioned = matches!(facts.suffix, "" | "/create" | "/restore") || facts.names == Names::Version;
         if versioned && self.call.ending == Ending::Fine && facts.collection != "deletedsecrets" {
             self.put_version();
         }
@@ -336,7 +358,9 @@ impl<'a> Writer<'a> {
             "/",
             facts.collection,
         ]);
-        if facts.names != Names::Collection {
+        if facts.names == Names::Body {
+            self.put(facts.suffix);
+        } else if facts.names != Names::Collection {
             self.put("/");
             self.put(self.object_name());
             if facts.names == Names::Version {
@@ -405,22 +429,30 @@ impl<'a> Writer<'a> {
             "\"properties\":{\"sku\":{\"Family\":\"A\",\"Name\":\"premium\"},\"tenantId\":\"",
             &self.company.tenant,
         ]);
-        self.put("\",\"networkAcls\":{\"bypass\":\"AzureServices\",\"defaultAction\":\"Deny\"},\"enabledForDeployment\":false,");
-        self.put(
-            "\"enabledForDiskEncryption\":false,\"enabledForTemplateDeployment\":false,\"enableSoftDelete\":true,",
-        );
-        self.put("\"softDeleteRetentionInDays\":90,\"enableRbacAuthorization\":");
-        self.put(if vault.rbac { "true" } else { "false" });
-        self.put(",\"enablePurgeProtection\":true},");
+        let detail = self.call.ask.detail;
+        let on = |set: bool| if set { "true" } else { "false" };
+        self.put("\",\"networkAcls\":{\"bypass\":\"AzureServices\",\"defaultAction\":\"");
+        self.put_all(&[if detail == Detail::Opened { "Allow" } else { "Deny" }, "\"},\"enabledForDeployment\":false,"]);
+        self.put_all(&["\"enabledForDiskEncryption\":false,\"enabledForTemplateDeployment\":"]);
+        self.put_all(&[on(detail == Detail::Templates), ",\"enableSoftDelete\":true,"]);
+        let unprotected = detail == Detail::Unprotected;
+        self.put_all(&["\"softDeleteRetentionInDays\":", if unprotected { "7" } else { "90" }]);
+        self.put_all(&[",\"enableRbacAuthorization\":", on(vault.rbac && detail != Detail::ByPolicies)]);
+        self.put(if unprotected { "}," } else { ",\"enablePurgeProtection\":true}," });
+        self.vault_change();
     }
 
     /// An Event Grid notification: nobody called.
     fn event_properties(&mut self) {
         let name = self.object_name();
-        let exp = self.call.at / SECOND + 30 * 86_400;
+        let exp = match self.call.ask.detail {
+            Detail::Expires(at) => at,
+            _ => self.call.at / SECOND + 30 * 86_400,
+        };
+        let kind = if self.call.ask.op == Op::CertificateNearExpiry { "Certificate" } else { "Secret" };
         self.id();
         self.put_all(&["\"eventGridEventProperties\":{\"subject\":\"", name, "\",\"data\":{\"ObjectName\":\"", name]);
-        self.put_all(&["\",\"ObjectType\":\"Secret\",\"VaultName\":\"", &self.vault.name, "\",\"EXP\":"]);
+        self.put_all(&["\",\"ObjectType\":\"", kind, "\",\"VaultName\":\"", &self.vault.name, "\",\"EXP\":"]);
         self.number(exp);
         self.put("}},");
     }

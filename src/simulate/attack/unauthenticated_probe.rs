@@ -23,6 +23,14 @@ impl Attack for UnauthenticatedProbe {
         }
     }
 
+    fn nobody(&self) -> bool {
+        true
+    }
+
+    fn varies(&self) -> bool {
+        false
+    }
+
     /// Anybody: the identity is never shown.
     fn suits(&self, _: &Company, _: CallerId) -> usize {
         1

@@ -24,8 +24,7 @@ struct Staff {
 
 impl Staff {
     fn of(config: &Config) -> Self {
-        let people = (config.identities / 5).max(3);
-        let pipelines = (config.identities / 14).max(1);
+        let (people, pipelines) = (config.people(), config.pipelines());
         let odd = if config.quiet { 6 } else { 0 };
         Self { people, pipelines, workloads: config.identities - people - pipelines - odd }
     }
@@ -188,7 +187,7 @@ fn azure(company: &mut Company, name: &str, app_id: &str, client: ClientId, dice
 }
 
 /// A new identity in the directory.
-pub(super) fn enrol(
+pub(in super::super) fn enrol(
     company: &mut Company,
     by: By,
     name: &str,
@@ -221,6 +220,7 @@ pub(super) fn enrol(
         reach,
         addresses,
         client,
+        tenant: String::new(),
         plain: true,
     });
     (company.callers.len() - 1) as CallerId

@@ -5,7 +5,7 @@ mod callers;
 mod people;
 mod vaults;
 
-pub(super) use callers::{cloud, foreign, propagation};
+pub(super) use callers::{cloud, enrol, foreign, propagation};
 
 use super::client::ClientId;
 use super::config::{By, Config};
@@ -113,8 +113,16 @@ pub(super) struct Caller {
     pub(super) reach: Vec<VaultId>,
     pub(super) addresses: Vec<Address>,
     pub(super) client: ClientId,
+    /// The tenant that issues its tokens; empty for the company's own.
+    pub(super) tenant: String,
     /// Free to be used for an attack: no part of the quiet list.
     pub(super) plain: bool,
+}
+
+impl Caller {
+    pub(super) fn tenant_in<'a>(&'a self, company: &'a Company) -> &'a str {
+        if self.tenant.is_empty() { &company.tenant } else { &self.tenant }
+    }
 }
 
 /// What a workload does all day.
@@ -184,6 +192,29 @@ pub(super) struct Pressure {
     pub(super) share: f64,
 }
 
+/// What a vault suffers for a time: it befalls whoever calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Condition {
+    pub(super) vault: VaultId,
+    pub(super) from: Micros,
+    pub(super) to: Micros,
+    pub(super) effect: Effect,
+    /// Number of the attack that it belongs to, from 1.
+    pub(super) script: u16,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Effect {
+    /// Nothing is logged.
+    Silence,
+    /// This share of the calls fails with 500 or 503.
+    Errors(f64),
+    /// Service times are so many times as long.
+    Slow(f64),
+    /// An object is disabled, and who uses it is refused.
+    Disabled(ObjectId),
+}
+
 /// Callers with one peculiar habit each; absent in a company without the quiet list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Oddities {
@@ -224,6 +255,7 @@ pub(super) struct Company {
     pub(super) platform: Platform,
     pub(super) rotations: Vec<Rotation>,
     pub(super) pressures: Vec<Pressure>,
+    pub(super) conditions: Vec<Condition>,
 }
 
 impl Company {
@@ -247,6 +279,7 @@ impl Company {
             platform: Platform::default(),
             rotations: Vec::new(),
             pressures: Vec::new(),
+            conditions: Vec::new(),
         };
         vaults::furnish(&mut company, config, &mut dice);
         callers::employ(&mut company, config, &mut dice);
@@ -254,6 +287,13 @@ impl Company {
             company.plan_rotations(config);
         }
         company
+    }
+
+    /// An object that nobody has a reason to touch, in the shared vault. It stands in no list: what reads whole vaults
+    /// for a living passes it by.
+    pub(super) fn add_bait(&mut self, name: String, dice: &mut Dice) {
+        let versions = vec![(Micros::MIN, dice.wide())];
+        self.objects.push(Object { vault: 0, name, versions, expires: 0, deleted: Micros::MAX });
     }
 
     pub(super) fn vault(&self, id: VaultId) -> &Vault {
