@@ -36,5 +36,8 @@ pub mod serve;
 /// Labelled synthetic logs: a small company's life, and attacks on request. Stands apart from the data's way.
 pub mod simulate;
 
+/// Alerts held against the labels of simulated logs: recall, false alerts, time to alert.
+pub mod score;
+
 /// The commands: the only place that reads arguments and prints.
 pub mod cli;

@@ -17,6 +17,7 @@ mod progress;
 mod query;
 mod rules;
 mod run;
+mod score;
 mod serve;
 mod simulate;
 mod table;
@@ -80,7 +81,7 @@ enum Command {
     Query(query::QueryArgs),
     /// Serve the API and the page on loopback.
     Serve(serve::ServeArgs),
-    /// List, show, check and test detections.
+    /// List, show, check, test and score detections.
     Rules(rules::RulesArgs),
     /// Write labelled synthetic logs.
     Simulate(simulate::SimulateArgs),

@@ -1,4 +1,4 @@
-//! `kvaudit rules`: list, show, check, test.
+//! `kvaudit rules`: list, show, check, test, score.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,6 +41,12 @@ enum Action {
         /// Only these rules.
         ids: Vec<String>,
     },
+    /// Hold the alerts in the store against the labels of simulated logs: recall, false alerts, time to alert.
+    Score {
+        /// The labels.json that kvaudit simulate wrote beside the logs.
+        #[arg(value_name = "LABELS")]
+        labels: PathBuf,
+    },
 }
 
 pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome> {
@@ -54,6 +60,7 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
         Action::Show { id } => show(find(&library, &id)?),
         Action::Check { ids } => check_rules(&chosen(&library, &ids)?).await,
         Action::Test { ids } => test_rules(&chosen(&library, &ids)?).await,
+        Action::Score { labels } => super::score::score(context, &library, &labels).await,
     }?;
     Ok(if broken.is_empty() { outcome } else { Outcome::Partial })
 }

@@ -27,15 +27,27 @@ pub struct SimulateArgs {
     /// Workloads, pipelines and people together.
     #[arg(long, default_value_t = 40)]
     identities: usize,
+    /// People among them [default: a fifth].
+    #[arg(long)]
+    people: Option<usize>,
+    /// Pipelines among them [default: one in fourteen]; the rest are workloads.
+    #[arg(long)]
+    pipelines: Option<usize>,
     /// Vaults [default: one for four identities].
     #[arg(long)]
     vaults: Option<usize>,
     /// Records a day to aim at [default: 250 for each identity].
     #[arg(long, value_name = "RECORDS")]
     rate: Option<f64>,
-    /// Attacks to hide: none, all, core, or kinds with commas, each as kind[:slow|fast][:user|application|managed_identity][:inside|outside].
+    /// Attacks to hide: none, all, core, a number of kinds drawn by the seed (20), or kinds with commas, each as
+    /// kind[:slow|fast][:user|application|managed_identity][:inside|outside]; all and core take such words too (all:slow).
+    /// A kind is the id of the detection that is made for it. The more attacks on few identities, the more of them
+    /// share a caller.
     #[arg(long, default_value = "core", value_parser = attacks)]
     attacks: Attacks,
+    /// Draw by the seed the form of each attack, and its identity and origin where the kind makes sense so and the list leaves them open.
+    #[arg(long)]
+    mixed: bool,
     /// One file of JSON lines in place of the archive's folders.
     #[arg(long)]
     single: bool,
@@ -47,15 +59,19 @@ pub struct SimulateArgs {
     no_quiet: bool,
 }
 
-/// A list of attacks; a type of its own, since clap takes a plain list for a repeated argument.
+/// What `--attacks` says; a type of its own, since clap takes a plain list for a repeated argument.
 #[derive(Debug, Clone)]
-struct Attacks(Vec<AttackRequest>);
+enum Attacks {
+    List(Vec<AttackRequest>),
+    /// So many kinds, drawn by the seed.
+    Drawn(usize),
+}
 
 fn attacks(text: &str) -> Result<Attacks, String> {
-    if text.trim() == "core" {
-        return Ok(Attacks(AttackRequest::one_of_each(&simulate::AttackKind::CORE)));
+    match text.trim().parse() {
+        Ok(count) => Ok(Attacks::Drawn(count)),
+        Err(_) => AttackRequest::parse_list(text).map(Attacks::List),
     }
-    AttackRequest::parse_list(text).map(Attacks)
 }
 
 fn start(text: &str) -> Result<DateTime<Utc>, String> {
@@ -68,14 +84,23 @@ fn start(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 pub fn simulate(global: &Global, args: SimulateArgs) -> anyhow::Result<Outcome> {
+    let mut attacks = match args.attacks {
+        Attacks::List(list) => list,
+        Attacks::Drawn(count) => AttackRequest::draw(count, args.seed),
+    };
+    if args.mixed {
+        simulate::mix(&mut attacks, args.seed);
+    }
     let config = Config {
         seed: args.seed,
         start: args.start,
         days: args.days,
         identities: args.identities,
+        people: args.people,
+        pipelines: args.pipelines,
         vaults: args.vaults,
         records_per_day: args.rate,
-        attacks: args.attacks.0,
+        attacks,
         layout: if args.single { Layout::Single } else { Layout::Archive },
         gzip: args.gzip,
         quiet: !args.no_quiet,

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use toml::{Spanned, Table};
 
-use super::evaluate::SliceLength;
+use super::evaluate::FewRows;
 use super::events::{Row, batch, parse_time};
 use super::header::line_of;
 use super::library::TestFile;
@@ -255,9 +255,6 @@ fn expand(raw: &RawEvents, base: &Table, start: Micros, last: Micros) -> Result<
     Ok((0..repeat).flat_map(|i| (0..batch).map(move |j| (i, j))).map(|(i, j)| row(i, j)).collect())
 }
 
-/// Longer than any case.
-const A_YEAR: Micros = 366 * 86_400_000_000;
-
 /// A session over the events of a batch, their roll-ups and a world, with the functions that detections use.
 ///
 /// # Errors
@@ -269,9 +266,8 @@ pub async fn session(
 ) -> Result<SessionContext, DetectionError> {
     let failed =
         |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
-    // Few rows: planning is what takes time, and every partition and every slice of the period is planned.
-    let slices = Arc::new(SliceLength(A_YEAR));
-    let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1).with_extension(slices));
+    let config = SessionConfig::new().with_target_partitions(1).with_extension(Arc::new(FewRows));
+    let ctx = SessionContext::new_with_config(config);
     functions::register(&ctx);
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;
     ctx.register_table("events", Arc::new(table)).map_err(failed)?;

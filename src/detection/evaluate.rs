@@ -73,10 +73,17 @@ pub async fn evaluate_all<'a>(
     Ok(evaluations)
 }
 
-/// How much of a period a session asks about at once, where it is not [`SLICE`]: the findings are the same, so this is a
-/// matter of how many rows there are.
+/// An extension of a session whose tables hold few rows: planning is what takes time there, so more of a period is asked
+/// at once and every step is planned by itself. The findings are the same.
 #[derive(Debug, Clone, Copy)]
-pub struct SliceLength(pub Micros);
+pub struct FewRows;
+
+const A_YEAR: Micros = 366 * 86_400_000_000;
+
+/// Whether a session was made for [`FewRows`].
+pub(super) fn few_rows(ctx: &SessionContext) -> bool {
+    ctx.state().config().get_extension::<FewRows>().is_some()
+}
 
 /// The engine's panics are failures of the one detection: the others are still to be asked.
 async fn contained(
@@ -123,7 +130,7 @@ pub async fn data_span(ctx: &SessionContext) -> Result<Option<Period>, Detection
 /// The SQL does not plan ([`DetectionError::Sql`]), its rows are not findings ([`DetectionError::Contract`]), or it
 /// fails while it runs ([`DetectionError::Run`]).
 pub async fn evaluate(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<Vec<Finding>, DetectionError> {
-    let length = ctx.state().config().get_extension::<SliceLength>().map_or(SLICE, |length| length.0);
+    let length = if few_rows(ctx) { A_YEAR } else { SLICE };
     let mut findings = Vec::new();
     for slice in period.slices(rule.header.every, length) {
         findings.extend(evaluate_slice(ctx, rule, slice, MAX_FINDINGS - findings.len()).await?);
@@ -201,6 +208,9 @@ pub(super) fn planner(ctx: &SessionContext) -> SessionState {
     let mut state = ctx.state();
     // Keeps lines and columns in the plan, for messages.
     state.config_mut().options_mut().sql_parser.collect_spans = true;
+    if few_rows(ctx) {
+        state.config_mut().options_mut().optimizer.max_passes = 1;
+    }
     let rules = state.optimizers().iter().filter(|rule| rule.name() != "eliminate_cross_join").cloned().collect();
     SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build()
 }

@@ -16,7 +16,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Cte, Ident, ObjectName, Query, Statement, visit_relations};
 use futures::TryStreamExt;
 
-use super::evaluate::planner;
+use super::evaluate::{few_rows, planner};
 
 /// The most rows that the steps of one evaluation hold: some hundred bytes each. Bytes cannot be asked, since batches share
 /// buffers and each counts them as its own.
@@ -56,8 +56,9 @@ pub(super) async fn plan(ctx: &SessionContext, statement: Statement) -> Result<(
         && !with.recursive
     {
         let ctes = with.cte_tables.clone();
+        let often = if few_rows(ctx) { 0 } else { 1 };
         for (at, cte) in ctes.iter().enumerate() {
-            if uses(query, &cte.alias.name) > 1 && cte.alias.columns.is_empty() {
+            if uses(query, &cte.alias.name) > often && cte.alias.columns.is_empty() {
                 stages.hold(query, at).await?;
             }
         }
@@ -80,6 +81,7 @@ impl Stages<'_> {
         let mut step = with.cte_tables[at].query.as_ref().clone();
         let mut before = with.clone();
         before.cte_tables.truncate(at);
+        before.cte_tables = needed(before.cte_tables, &step);
         // A query with a WITH of its own keeps it, behind those that it may name.
         if let Some(own) = step.with.take() {
             before.cte_tables.extend(own.cte_tables);
@@ -109,6 +111,20 @@ impl Stages<'_> {
         replace(&mut with.cte_tables[at], &name);
         Ok(())
     }
+}
+
+/// Those of some `WITH` queries, each of which may name those before it, that a query needs: what it does not need would be
+/// planned all the same.
+fn needed(ctes: Vec<Cte>, query: &Query) -> Vec<Cte> {
+    let mut needed: Vec<Cte> = Vec::new();
+    for cte in ctes.into_iter().rev() {
+        let name = &cte.alias.name;
+        if uses(query, name) > 0 || needed.iter().any(|later| uses(&later.query, name) > 0) {
+            needed.push(cte);
+        }
+    }
+    needed.reverse();
+    needed
 }
 
 /// Makes a `WITH` query read a table.
