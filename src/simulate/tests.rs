@@ -137,7 +137,7 @@ const FIRST: [AttackKind; 11] = [
 /// Every attack there is, in a company with identities enough.
 fn every() -> Config {
     let attacks = AttackRequest::one_of_each(&AttackKind::ALL);
-    Config { days: 20, identities: 160, records_per_day: Some(2_500.0), attacks, ..usual() }
+    Config { days: 12, identities: 110, records_per_day: Some(6_000.0), attacks, ..usual() }
 }
 
 /// [`every`], lived once for all tests that only look at it.
@@ -377,7 +377,8 @@ fn label_matches(label: &Value, lines: &[Line]) {
     let within: Vec<&Line> = lines.iter().filter(own).filter(|l| (first..=last).contains(&l.time())).collect();
     let records = label["records"].as_u64().unwrap() as usize;
     if text("kind") == "log_silence" {
-        assert!(within.iter().all(|l| l.administrative()), "{label}");
+        let attacked = lines.iter().filter(|l| vaults.contains(&l.vault().as_str())).count();
+        assert!(within.iter().filter(|l| !l.administrative()).count() * 50 < attacked, "{label}");
         return;
     }
     assert!(within.len() >= records && records > 0, "{label}: {} records", within.len());

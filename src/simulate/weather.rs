@@ -24,7 +24,8 @@ fn suffer(condition: &Condition, call: &mut Call) -> bool {
     // The call's own bits decide, and not its place in the hour.
     let chance = (call.correlation.0 >> 11) as f64 / (1u64 << 53) as f64;
     match condition.effect {
-        Effect::Silence => return names == Names::Activity,
+        // An attack's own records are what its label counts.
+        Effect::Silence => return names == Names::Activity || call.script > 0,
         Effect::Errors(share) if fine && call.script == 0 && chance < share => {
             call.ending = Ending::ServerError(if call.correlation.1.is_multiple_of(2) { 500 } else { 503 });
             call.script = condition.script;

@@ -300,7 +300,8 @@ impl<'a> Scene<'a> {
         self.dice().pick(&people)
     }
 
-    /// A production vault with load in which nothing of the quiet list is planned for that time; else the last one.
+    /// The production vault with the most load in which nothing is planned for that time, neither by another attack nor
+    /// (if it can be) by the quiet list.
     fn undisturbed(&self, from: Micros, to: Micros) -> VaultId {
         let company = self.company;
         let within = |t: Micros| (from - DAY..to + DAY).contains(&t);
@@ -311,8 +312,12 @@ impl<'a> Scene<'a> {
             !rotated && !odd.contains(v) && !company.workloads.iter().any(|w| w.vault == *v && planned(w))
         };
         let load = |v: &VaultId| company.workloads.iter().filter(|w| w.vault == *v).count();
-        let prod = company.prod().into_iter().filter(|v| *v > 0 && calm(v) && load(v) > 0);
-        prod.max_by_key(|v| (load(v), std::cmp::Reverse(*v))).unwrap_or(company.vaults.len() as VaultId - 1)
+        let ill =
+            |v: &VaultId| company.conditions.iter().any(|c| c.vault == *v && c.from < to + DAY && from - DAY < c.to);
+        let prod = company.prod().into_iter().filter(|v| *v > 0 && !ill(v) && load(v) > 0);
+        let raided = |v: &VaultId| company.raids.iter().any(|(vault, at)| vault == v && (from..to).contains(at));
+        prod.max_by_key(|v| (!raided(v), calm(v), load(v), std::cmp::Reverse(*v)))
+            .unwrap_or(company.vaults.len() as VaultId - 1)
     }
 
     fn befall(&mut self, vault: VaultId, (from, to): (Micros, Micros), effect: Effect) {
@@ -409,7 +414,15 @@ pub(super) fn plan(company: &mut Company, config: &Config) -> Result<Vec<Planned
     let mut dice = Dice::new(config.seed, "attacks", 0);
     let mut order: Vec<usize> = (0..config.attacks.len()).collect();
     // Those that want a certain role choose first.
-    order.sort_by_key(|i| !matches!(config.attacks[*i].kind, AttackKind::Throttling | AttackKind::ChattyCaller));
+    order.sort_by_key(|i| match config.attacks[*i].kind {
+        AttackKind::Throttling | AttackKind::ChattyCaller => 0,
+        // What befalls a vault goes where no other attack is.
+        AttackKind::LogSilence
+        | AttackKind::DiagnosticsRemoved
+        | AttackKind::SlowRequests
+        | AttackKind::ServerErrors => 2,
+        _ => 1,
+    });
     let mut taken: Vec<CallerId> = Vec::new();
     let mut planned = Vec::new();
     for index in order {
@@ -432,9 +445,12 @@ pub(super) fn plan(company: &mut Company, config: &Config) -> Result<Vec<Planned
         let caller = (!of(request.kind).nobody()).then_some(caller);
         let address = agent.first_address();
         let request = request.clone();
+        company.conditions.extend(&conditions);
+        company.raids.extend(calls.iter().filter(|c| c.script > 0).map(|c| (c.ask.vault, c.at)));
         planned.push(Planned { request, from, caller, address, calls, conditions, others });
     }
     planned.sort_by_key(Planned::begins);
+    company.conditions.clear();
     for (index, attack) in planned.iter_mut().enumerate() {
         for call in attack.calls.iter_mut().filter(|c| c.script > 0) {
             call.script = index as u16 + 1;

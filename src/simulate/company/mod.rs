@@ -256,6 +256,8 @@ pub(super) struct Company {
     pub(super) rotations: Vec<Rotation>,
     pub(super) pressures: Vec<Pressure>,
     pub(super) conditions: Vec<Condition>,
+    /// Where and when attacks call.
+    pub(super) raids: Vec<(VaultId, Micros)>,
 }
 
 impl Company {
@@ -280,6 +282,7 @@ impl Company {
             rotations: Vec::new(),
             pressures: Vec::new(),
             conditions: Vec::new(),
+            raids: Vec::new(),
         };
         vaults::furnish(&mut company, config, &mut dice);
         callers::employ(&mut company, config, &mut dice);
