@@ -114,17 +114,20 @@ fruitless AS (
 past AS (
     SELECT b.base_day, d.principal_id, max(d.principal_type) AS principal_type, count(*) AS days,
            sum(d.vaults) AS vaults, sum(d.vaults * d.vaults) AS vault_squares,
-           sum(coalesce(f.objects, 0)) AS objects, sum(power(coalesce(f.objects, 0), 2)) AS object_squares
+           sum(coalesce(f.objects, 0)) AS objects, sum(power(coalesce(f.objects, 0), 2)) AS object_squares,
+           sum(least(d.vaults, $min_vaults)) AS cut_vaults, sum(power(least(d.vaults, $min_vaults), 2)) AS cut_vault_squares,
+           sum(least(coalesce(f.objects, 0), $min_objects)) AS cut_objects, sum(power(least(coalesce(f.objects, 0), $min_objects), 2)) AS cut_object_squares
     FROM days b
     JOIN daily d ON d.day < b.base_day AND d.day >= b.base_day - $history
     LEFT JOIN fruitless f ON f.principal_id = d.principal_id AND f.day = d.day
     GROUP BY b.base_day, d.principal_id
 ),
 kinds AS (
-    -- Callers of a kind; a hundred days with few refusals stand in where there are few callers.
+    -- Callers of a kind; a hundred days with few refusals stand in where there are few callers. What is looked for excuses
+    -- no other caller: days count up to the least that is told.
     SELECT base_day, principal_type,
-           (sum(vaults) + 100 * 0.02) / (sum(days) + 100) AS vault_mean, (sum(vault_squares) + 100 * 0.03) / (sum(days) + 100) AS vault_square,
-           (sum(objects) + 100 * 0.1) / (sum(days) + 100) AS object_mean, (sum(object_squares) + 100 * 0.4) / (sum(days) + 100) AS object_square
+           (sum(cut_vaults) + 100 * 0.02) / (sum(days) + 100) AS vault_mean, (sum(cut_vault_squares) + 100 * 0.03) / (sum(days) + 100) AS vault_square,
+           (sum(cut_objects) + 100 * 0.1) / (sum(days) + 100) AS object_mean, (sum(cut_object_squares) + 100 * 0.4) / (sum(days) + 100) AS object_square
     FROM past GROUP BY base_day, principal_type
 ),
 tested AS (SELECT base_day, count(*) AS callers FROM past GROUP BY base_day),
@@ -194,8 +197,8 @@ SELECT
         WHEN 3600 * covered_hours < extract(epoch FROM $min_coverage) AND vaults < $uncovered_vaults THEN 'informational'
         WHEN by_vaults AND days >= 3 AND vaults >= $many_vaults THEN 'high'
         WHEN by_vaults THEN 'medium'
-        -- Many objects of one or two vaults: a caller that is new there may wait for its role.
-        WHEN days >= 7 AND vaults = 0 THEN 'medium'
+        -- Many objects of one vault: a caller that is new there may wait for its role.
+        WHEN days >= 7 AND vaults <> 1 THEN 'medium'
         WHEN days >= 7 THEN 'low'
         ELSE 'informational'
     END AS severity,
@@ -204,7 +207,7 @@ SELECT
         ' UTC (', array_to_string(reasons, ', '), '), at ', refused_vaults, CASE WHEN refused_vaults = 1 THEN ' vault' ELSE ' vaults' END, ', ', vaults,
         ' of which it was never seen at before, and on ', objects, ' objects that it never asked for before; ',
         CASE WHEN days = 0 THEN 'it has no history'
-             ELSE concat('on ', days, ' days before it came to ', round(vault_mean, 2), ' closed vaults a day') END,
+             ELSE concat('its ', days, ' days before and those of its kind let expect ', round(vault_mean, 2), ' closed vaults a day') END,
         '. Breadth like this is a search for what a credential opens.'
     ) AS summary,
     calls AS event_count,
