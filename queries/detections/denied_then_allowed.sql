@@ -145,11 +145,11 @@ covered AS (
     GROUP BY d.base_day
 ),
 names AS (
-    SELECT w.principal_id, max(e.principal_name) AS principal_name, max(e.app_id) AS app_id
-    FROM (SELECT DISTINCT principal_id, vault_name FROM windows) w
+    SELECT w.principal_id, w.vault_name, w.window_end, max(e.principal_name) AS principal_name, max(e.app_id) AS app_id
+    FROM windows w
     JOIN events e ON e.principal_id = w.principal_id AND e.vault_name = w.vault_name
-    WHERE e.time >= $from - $lookback AND e.time < $to
-    GROUP BY w.principal_id
+    WHERE e.time >= $from - $lookback AND e.time < $to AND e.time >= w.window_end - $window AND e.time < w.window_end
+    GROUP BY w.principal_id, w.vault_name, w.window_end
 ),
 judged AS (
     SELECT w.*, l.objects, l.object_name, l.object_type, l.first_allowed, g.giver, g.giver_name, g.change_kind, g.changed_at, coalesce(g.by_itself, false) AS by_itself,
@@ -162,7 +162,7 @@ judged AS (
            coalesce(h.days, 0) >= $settled_days AND 3600 * coalesce(c.hours, 0) >= extract(epoch FROM $min_coverage) AS settled
     FROM windows w
     JOIN let_in l ON l.principal_id = w.principal_id AND l.vault_name = w.vault_name AND l.window_end = w.window_end
-    JOIN names n ON n.principal_id = w.principal_id
+    JOIN names n ON n.principal_id = w.principal_id AND n.vault_name = w.vault_name AND n.window_end = w.window_end
     LEFT JOIN given g ON g.principal_id = w.principal_id AND g.vault_name = w.vault_name AND g.window_end = w.window_end
     LEFT JOIN homes h ON h.principal_id = w.principal_id AND h.base_day = w.base_day
     LEFT JOIN networks k ON k.principal_id = w.principal_id AND k.base_day = w.base_day

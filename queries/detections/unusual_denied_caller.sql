@@ -103,22 +103,6 @@ usual AS (
     ) c ON c.base_day = p.base_day
     GROUP BY p.base_day
 ),
-vault_environments AS (
-    SELECT e.vault_name, max(coalesce(v.environment, environment_of(e.vault_name, e.resource_group, s.environment, s.name))) AS environment
-    FROM (
-        SELECT vault_name, max(resource_group) AS resource_group, max(subscription_id) AS subscription_id
-        FROM (
-            SELECT e.vault_name, e.resource_group, e.subscription_id
-            FROM events e JOIN (SELECT DISTINCT vault_name FROM windows) w ON w.vault_name = e.vault_name
-            WHERE e.time >= $from - $lookback AND e.time < $to AND e.outcome = 'denied'
-            GROUP BY e.vault_name, e.resource_group, e.subscription_id
-        )
-        GROUP BY vault_name
-    ) e
-    LEFT JOIN vaults v ON v.vault_name = e.vault_name
-    LEFT JOIN subscriptions s ON s.subscription_id = e.subscription_id
-    GROUP BY e.vault_name
-),
 homes AS (
     -- The environments of the vaults that a caller used with success.
     SELECT p.principal_id, p.base_day, max(p.days) AS days, count(DISTINCT coalesce(v.environment, environment_of(p.vault_name))) AS environments,
@@ -138,7 +122,7 @@ habits AS (
 ),
 records AS (
     SELECT w.principal_id, w.vault_name, w.window_end, w.base_day, e.time, e.principal_name, e.app_id, e.operation_name, e.operation_class,
-           e.object_name, e.caller_ip, e.client_product, coalesce(e.denial_reason, 'unknown') AS reason
+           e.object_name, e.caller_ip, e.client_product, e.resource_group, e.subscription_id, coalesce(e.denial_reason, 'unknown') AS reason
     FROM windows w
     JOIN events e ON e.principal_id = w.principal_id AND e.vault_name = w.vault_name
     WHERE e.time >= $from - $lookback AND e.time < $to AND e.outcome = 'denied' AND (e.denial_reason IS DISTINCT FROM 'disabled')
@@ -146,6 +130,7 @@ records AS (
 ),
 detail AS (
     SELECT r.principal_id, r.vault_name, r.window_end, max(r.principal_name) AS principal_name, max(r.app_id) AS app_id,
+           max(r.resource_group) AS resource_group, max(r.subscription_id) AS subscription_id,
            array_agg(DISTINCT r.operation_name ORDER BY r.operation_name) AS operation_name,
            array_agg(DISTINCT r.object_name ORDER BY r.object_name) FILTER (WHERE r.object_name IS NOT NULL) AS object_name,
            array_agg(DISTINCT r.caller_ip ORDER BY r.caller_ip) AS caller_ip,
@@ -168,7 +153,8 @@ numbers AS (
 ),
 judged AS (
     SELECT w.*, h.days, u.a_day, d.principal_name, d.app_id, d.operation_name, d.object_name, d.caller_ip, d.client_product, d.reasons,
-           d.first_time, d.last_time, coalesce(p.environment, a.environment, CASE WHEN h.environments = 1 THEN h.environment END) AS home, v.environment AS there,
+           d.first_time, d.last_time, coalesce(p.environment, a.environment, CASE WHEN h.environments = 1 THEN h.environment END) AS home, 
+           coalesce(v.environment, environment_of(w.vault_name, d.resource_group, s.environment, s.name)) AS there,
            d.new_network AND n.networks <= $many_networks + h.days / 2 AS new_network,
            d.new_client AND n.clients <= 2 AS new_client,
            d.objects >= 2 AND d.first_list < d.last_object AS goes_on,
@@ -178,7 +164,8 @@ judged AS (
     JOIN usual u ON u.base_day = w.base_day
     JOIN detail d ON d.principal_id = w.principal_id AND d.vault_name = w.vault_name AND d.window_end = w.window_end
     LEFT JOIN numbers n ON n.principal_id = w.principal_id AND n.base_day = w.base_day
-    LEFT JOIN vault_environments v ON v.vault_name = w.vault_name
+    LEFT JOIN vaults v ON v.vault_name = w.vault_name
+    LEFT JOIN subscriptions s ON s.subscription_id = d.subscription_id
     LEFT JOIN principals p ON p.principal_id = w.principal_id
     LEFT JOIN principals a ON a.principal_id = d.app_id
 ),
