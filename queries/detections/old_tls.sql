@@ -21,15 +21,25 @@
 -- [parameters]
 -- min_calls = { default = 1, min = 1, about = "Fewest calls of a caller in a day." }
 -- +++
-WITH versions AS (
-    -- What is modern, and logged in the usual spelling, is most of the log and drops out at once.
-    SELECT date_bin($every, time) + $every AS window_end, principal_id, vault_name, caller_ip, client_product, tls_version,
-           regexp_replace(regexp_replace(lower(tls_version), '[^0-9._]', '', 'g'), '_', '.') AS version,
-           lower(tls_version) LIKE 'ssl%' AS is_ssl, count(*) AS calls, max(principal_name) AS principal_name,
-           max(principal_type) AS principal_type, max(app_id) AS app_id, min(time) AS first_time, max(time) AS last_time
-    FROM events
-    WHERE time >= $from - $lookback AND time < $to AND tls_version NOT IN ('TLS1_2', 'TLS1_3')
-    GROUP BY date_bin($every, time), principal_id, vault_name, caller_ip, client_product, tls_version
+WITH odd AS (
+    -- Every record is looked at, for its version alone; the modern ones in their usual spelling are most and drop out.
+    SELECT tls_version, regexp_replace(regexp_replace(lower(tls_version), '[^0-9._]', '', 'g'), '_', '.') AS version,
+           lower(tls_version) LIKE 'ssl%' AS is_ssl
+    FROM (
+        SELECT DISTINCT tls_version FROM events
+        WHERE time >= $from AND time < $to AND tls_version IS NOT NULL
+    ) AS versions
+    WHERE tls_version NOT IN ('TLS1_2', 'TLS1_3')
+),
+calls AS (
+    SELECT date_bin($every, e.time) + $every AS window_end, e.principal_id, e.vault_name, e.caller_ip, e.client_product, e.tls_version,
+           count(*) AS calls, max(e.principal_name) AS principal_name, max(e.principal_type) AS principal_type, max(e.app_id) AS app_id,
+           min(e.time) AS first_time, max(e.time) AS last_time
+    FROM odd o
+    JOIN events e ON e.tls_version = o.tls_version
+    WHERE e.time >= $from AND e.time < $to
+      AND (o.is_ssl OR o.version IN ('1', '1.0', '1.1', '10', '11', '3', '3.0', '2', '2.0'))
+    GROUP BY date_bin($every, e.time), e.principal_id, e.vault_name, e.caller_ip, e.client_product, e.tls_version
 ),
 found AS (
     SELECT window_end, principal_id, max(principal_name) AS principal_name, max(principal_type) AS principal_type, max(app_id) AS app_id,
@@ -38,8 +48,8 @@ found AS (
            array_agg(DISTINCT client_product ORDER BY client_product) FILTER (WHERE client_product IS NOT NULL) AS client_product,
            array_agg(DISTINCT tls_version ORDER BY tls_version) AS tls_versions,
            sum(calls) AS calls, min(first_time) AS first_time, max(last_time) AS last_time
-    FROM versions
-    WHERE window_end > $from AND window_end <= $to AND (is_ssl OR version IN ('1', '1.0', '1.1', '10', '11', '3', '3.0', '2', '2.0'))
+    FROM calls
+    WHERE window_end > $from AND window_end <= $to
     GROUP BY window_end, principal_id
     HAVING sum(calls) >= $min_calls
 )

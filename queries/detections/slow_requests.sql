@@ -25,8 +25,8 @@
 -- false_alarm_rate = "Always informational; an hour twice as slow as the worst of two weeks is about one in a year of a steady vault."
 --
 -- [parameters]
--- min_calls = { default = 30, min = 1, about = "Fewest calls in an hour, for the hour itself and for those that it is compared with." }
--- min_mean_ms = { default = 200, min = 1, about = "Shortest mean service time that is told, in milliseconds." }
+-- min_calls = { default = 10, min = 1, about = "Fewest calls in an hour, for the hour itself and for those that it is compared with." }
+-- min_mean_ms = { default = 100, min = 1, about = "Shortest mean service time that is told, in milliseconds." }
 -- ratio = { default = 5.0, min = 1.0, about = "How many times the mean of the hours before." }
 -- worst_ratio = { default = 2.0, min = 1.0, about = "How many times the worst hour before." }
 -- +++
