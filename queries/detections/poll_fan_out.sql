@@ -1,22 +1,22 @@
 -- +++
 -- title = "Many objects are polled on a fixed interval"
 -- description = """
--- A caller reads the same set of objects of a vault all day and night at an even rate, more often than values change: a poll,
--- whose calls are pods times objects times the rounds of a day. The CSI driver's rotation poll and configuration refreshes do
--- so. Even means that the hours of the day differ little, every hour has calls, and each object is read about alike. It tells
--- the interval, as if every address were one reader, and what the calls cost. Chronic by nature: one alert a caller and vault in
--- a month.
+-- A caller reads the same set of objects of a vault again and again, hour by hour at an even rate: a poll, whose calls are pods
+-- times objects times rounds. The CSI driver's rotation poll and configuration refreshes do so. Even means that four hours in a
+-- row differ little, each object is read about alike, and every address reads nearly every object; behind one address (a NAT)
+-- only many calls are told. It says the interval of one reader and what the calls cost. Chronic by nature: one alert a caller
+-- and vault in a month.
 -- """
 -- severity = "informational"
 -- status = "stable"
 -- techniques = ["T1496"]
 -- key = ["principal_id", "vault_name"]
--- every = "1d"
--- window = "1d"
--- lookback = "1d"
--- baseline = "1d"
+-- every = "1h"
+-- window = "4h"
+-- lookback = "4h"
+-- baseline = "4h"
 -- quiet_for = "30d"
--- false_positives = ["A service that is asked evenly all day and reads a secret for each request: see chatty_caller."]
+-- false_positives = ["A service that is asked evenly all day and reads its secrets for each request: see chatty_caller."]
 -- response = [
 --   "Poll less often (the CSI driver's rotationPollInterval), or only for objects that rotate.",
 --   "Let one reader a node or cluster fetch the values, or react to Event Grid's notices in place of polling.",
@@ -25,74 +25,93 @@
 -- false_alarm_rate = "Always informational: a matter of the bill."
 --
 -- [parameters]
--- min_calls = { default = 10000, min = 24, about = "Fewest reads of a caller on a vault in a day." }
+-- min_calls = { default = 800, min = 4, about = "Fewest reads of a caller on a vault in four hours." }
+-- min_calls_alone = { default = 3000, min = 4, about = "The same where they come from fewer addresses than min_addresses." }
+-- min_addresses = { default = 3, min = 1, about = "Addresses from which the reads are those of several pods." }
 -- min_objects = { default = 3, min = 1, about = "Fewest objects." }
--- min_rounds = { default = 48, min = 1, about = "How often a day an object is read at least, on average." }
--- max_spread = { default = 0.25, min = 0.0, about = "Standard deviation of the hours of the day, as a share of their mean." }
+-- min_rounds = { default = 3, min = 1, about = "How often an address reads each object in four hours, on average." }
+-- max_spread = { default = 0.25, min = 0.0, about = "Standard deviation of the four hours, as a share of their mean." }
+-- min_pairs = { default = 0.7, min = 0.0, max = 1.0, about = "Share of the pairs of address and object that occur." }
 -- price = { default = 0.03, min = 0.0, about = "Dollars for ten thousand operations." }
 -- log_price = { default = 0.028, min = 0.0, about = "Dollars for ten thousand log records in a workspace." }
 -- +++
 WITH hourly AS (
-    SELECT principal_id, vault_name, hour, max(principal_name) AS principal_name, max(principal_type) AS principal_type,
-           CAST(sum(calls) AS DOUBLE) AS calls, min(first_time) AS first_time, max(last_time) AS last_time
+    SELECT principal_id, vault_name, hour, CAST(sum(calls) AS DOUBLE) AS calls
     FROM activity
-    WHERE hour >= $from AND hour < $to AND operation_class = 'read' AND outcome = 'success' AND distinct_objects > 0
+    WHERE hour >= $from - $lookback AND hour < $to AND operation_class = 'read' AND outcome = 'success' AND distinct_objects > 0
       AND principal_id IS NOT NULL AND vault_name IS NOT NULL
     GROUP BY principal_id, vault_name, hour
 ),
-daily AS (
-    SELECT principal_id, vault_name, date_trunc('day', hour) AS day, max(principal_name) AS principal_name,
-           max(principal_type) AS principal_type, sum(calls) AS calls,
-           sqrt(greatest(sum(calls * calls) / 24 - power(sum(calls) / 24, 2), 0.0)) / (sum(calls) / 24) AS spread,
+even AS (
+    SELECT principal_id, vault_name, hour + $every AS window_end,
+           sqrt(greatest(squares / 4 - power(calls / 4, 2), 0.0)) / (calls / 4) AS spread
+    FROM (
+        SELECT principal_id, vault_name, hour, count(*) OVER w AS hours, sum(calls) OVER w AS calls, sum(calls * calls) OVER w AS squares
+        FROM hourly
+        WINDOW w AS (PARTITION BY principal_id, vault_name ORDER BY hour RANGE BETWEEN INTERVAL '3 hours' PRECEDING AND CURRENT ROW)
+    ) AS trailing
+    WHERE hours = 4 AND calls >= $min_calls AND hour >= $from AND hour + $every <= $to
+),
+reads AS (
+    SELECT date_trunc('hour', e.time) AS hour, e.principal_id, e.vault_name, coalesce(e.caller_ip, '') AS caller_ip,
+           concat(e.object_type, '/', e.object_name) AS object, max(e.principal_name) AS principal_name,
+           max(e.principal_type) AS principal_type, max(e.app_id) AS app_id, max(e.client_product) AS client_product,
+           count(*) AS calls, min(e.time) AS first_time, max(e.time) AS last_time
+    FROM events e
+    JOIN (SELECT DISTINCT principal_id, vault_name FROM even WHERE spread <= $max_spread) s
+      ON s.principal_id = e.principal_id AND s.vault_name = e.vault_name
+    WHERE e.time >= $from - $lookback AND e.time < $to AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_name IS NOT NULL
+    GROUP BY date_trunc('hour', e.time), e.principal_id, e.vault_name, coalesce(e.caller_ip, ''), concat(e.object_type, '/', e.object_name)
+),
+pairs AS (
+    SELECT v.principal_id, v.vault_name, v.window_end, v.spread, r.caller_ip, r.object, max(r.principal_name) AS principal_name,
+           max(r.principal_type) AS principal_type, max(r.app_id) AS app_id, max(r.client_product) AS client_product,
+           sum(r.calls) AS calls, min(r.first_time) AS first_time, max(r.last_time) AS last_time
+    FROM even v
+    JOIN reads r ON r.principal_id = v.principal_id AND r.vault_name = v.vault_name AND r.hour < v.window_end AND r.hour >= v.window_end - $window
+    WHERE v.spread <= $max_spread
+    GROUP BY v.principal_id, v.vault_name, v.window_end, v.spread, r.caller_ip, r.object
+),
+polls AS (
+    SELECT principal_id, vault_name, window_end, max(spread) AS spread, max(principal_name) AS principal_name,
+           max(principal_type) AS principal_type, max(app_id) AS app_id, max(client_product) AS client_product,
+           sum(calls) AS calls, count(*) AS pairs, count(DISTINCT object) AS objects, count(DISTINCT caller_ip) AS addresses,
+           max(calls) AS busiest_pair,
+           array_slice(array_agg(DISTINCT object ORDER BY object), 1, 10) AS polled,
+           array_slice(array_agg(DISTINCT caller_ip ORDER BY caller_ip), 1, 10) AS caller_ip,
            min(first_time) AS first_time, max(last_time) AS last_time
-    FROM hourly
-    GROUP BY principal_id, vault_name, date_trunc('day', hour)
-    HAVING count(*) = 24 AND sum(calls) >= $min_calls
-),
-steady AS (
-    SELECT * FROM daily WHERE spread <= $max_spread AND day >= $from AND day + $window <= $to
-),
-things AS (
-    SELECT s.principal_id, s.vault_name, s.day,
-           count(DISTINCT CASE WHEN g.kind = 'object' AND g.successes > 0 THEN g.value END) AS objects,
-           count(DISTINCT CASE WHEN g.kind = 'address' THEN g.value END) AS addresses,
-           max(CASE WHEN g.kind = 'object' THEN g.successes ELSE 0 END) AS most_read,
-           array_slice(array_agg(g.value ORDER BY g.calls DESC, g.value) FILTER (WHERE g.kind = 'object' AND g.successes > 0), 1, 10) AS polled,
-           array_slice(array_agg(g.value ORDER BY g.calls DESC, g.value) FILTER (WHERE g.kind = 'address'), 1, 10) AS caller_ip,
-           array_slice(array_agg(g.value ORDER BY g.calls DESC, g.value) FILTER (WHERE g.kind = 'client'), 1, 3) AS client_product
-    FROM steady s
-    JOIN sightings g ON g.principal_id = s.principal_id AND g.vault_name = s.vault_name AND g.day = s.day
-    WHERE g.day >= $from AND g.day < $to AND g.kind IN ('object', 'address', 'client')
-    GROUP BY s.principal_id, s.vault_name, s.day
+    FROM pairs
+    GROUP BY principal_id, vault_name, window_end
 )
 SELECT
-    s.day AS window_start,
-    s.day + $window AS window_end,
-    s.principal_id,
-    s.vault_name,
-    s.calls AS observed,
-    CAST($min_rounds * t.objects AS DOUBLE) AS expected,
+    window_end - $window AS window_start,
+    window_end,
+    principal_id,
+    vault_name,
+    CAST(calls AS DOUBLE) AS observed,
+    CAST(pairs AS DOUBLE) AS expected,
     concat(
-        coalesce(s.principal_name, s.principal_id), ' read ', t.objects, ' objects of vault ', s.vault_name, ' ', CAST(s.calls AS BIGINT),
-        ' times on ', to_char(s.day, '%Y-%m-%d'), ' from ', t.addresses, CASE WHEN t.addresses = 1 THEN ' address' ELSE ' addresses' END,
-        ', day and night at an even rate: each of them polls about every ',
-        CAST(round(86400.0 * t.objects * greatest(t.addresses, 1) / s.calls) AS BIGINT), ' seconds. This costs about $',
-        CAST(CAST(s.calls * 30 * $price / 10000 AS DECIMAL(14, 2)) AS VARCHAR), ' a month in operations and $',
-        CAST(CAST(s.calls * 30 * $log_price / 10000 AS DECIMAL(14, 2)) AS VARCHAR), ' to log in a workspace.'
+        coalesce(principal_name, principal_id), ' read ', objects, ' objects of vault ', vault_name, ' ', calls, ' times in the four hours to ',
+        to_char(window_end, '%Y-%m-%d %H:%M'), ' UTC from ', addresses, CASE WHEN addresses = 1 THEN ' address' ELSE ' addresses' END,
+        ', hour by hour at an even rate: each of them polls about every ', CAST(round(14400.0 * pairs / calls) AS BIGINT),
+        ' seconds. This costs about $', CAST(CAST(calls * 6 * 30 * $price / 10000 AS DECIMAL(14, 2)) AS VARCHAR),
+        ' a month in operations and $', CAST(CAST(calls * 6 * 30 * $log_price / 10000 AS DECIMAL(14, 2)) AS VARCHAR), ' to log in a workspace.'
     ) AS summary,
-    CAST(s.calls AS BIGINT) AS event_count,
-    s.principal_name,
-    s.principal_type,
-    t.caller_ip,
-    t.client_product,
-    t.objects AS distinct_objects,
-    t.addresses AS distinct_addresses,
-    t.polled AS most_polled,
-    round(86400.0 * t.objects * greatest(t.addresses, 1) / s.calls) AS interval_seconds,
-    s.spread AS spread_of_hours,
-    s.first_time,
-    s.last_time,
+    calls AS event_count,
+    principal_name,
+    principal_type,
+    app_id,
+    caller_ip,
+    client_product,
+    objects AS distinct_objects,
+    addresses AS distinct_addresses,
+    polled,
+    round(14400.0 * pairs / calls) AS interval_seconds,
+    spread AS spread_of_hours,
+    first_time,
+    last_time,
     'operation_class = ''read'' AND outcome = ''success''' AS drilldown_filter
-FROM steady s
-JOIN things t ON t.principal_id = s.principal_id AND t.vault_name = s.vault_name AND t.day = s.day
-WHERE t.objects >= $min_objects AND s.calls >= $min_rounds * t.objects AND t.most_read * t.objects <= 3 * s.calls
+FROM polls
+WHERE objects >= $min_objects AND calls >= $min_rounds * pairs AND pairs >= $min_pairs * objects * addresses
+  AND busiest_pair * pairs <= 3 * calls
+  AND (addresses >= $min_addresses OR calls >= $min_calls_alone)
