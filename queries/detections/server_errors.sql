@@ -34,16 +34,26 @@
 -- concentration = { default = 30.0, min = 1.0, about = "How steady the share is: the beta distribution's alpha + beta." }
 -- alpha = { default = 0.0005, min = 0.0, max = 1.0, about = "Chance of a false finding in a step, over all vaults." }
 -- +++
-WITH hourly AS (
+WITH failing AS (
+    -- Most vaults have no errors; of them nothing but their number counts.
+    SELECT vault_name FROM activity
+    WHERE hour >= $from - $lookback AND hour < $to AND outcome = 'server_error'
+    GROUP BY vault_name
+    HAVING sum(calls) >= $min_errors
+),
+tested AS (
+    SELECT hour, count(DISTINCT vault_name) AS tests FROM coverage WHERE hour >= $from AND hour < $to GROUP BY hour
+),
+hourly AS (
     SELECT vault_name, hour, sum(calls) AS calls, sum(CASE WHEN outcome = 'server_error' THEN calls ELSE 0 END) AS errors,
            count(DISTINCT CASE WHEN outcome = 'server_error' THEN coalesce(principal_id, '') END) AS callers
     FROM activity
-    WHERE hour >= $from - $lookback - $baseline AND hour < $to AND vault_name IS NOT NULL AND operation_class <> 'notify'
+    WHERE hour >= $from - $lookback - $baseline AND hour < $to AND operation_class <> 'notify'
+      AND vault_name IN (SELECT vault_name FROM failing)
     GROUP BY vault_name, hour
 ),
 compared AS (
     SELECT vault_name, hour, calls, errors, callers,
-           count(*) OVER (PARTITION BY hour) AS tests,
            count(*) OVER w AS hours_before, coalesce(sum(hour_errors) OVER w, 0) AS errors_before,
            coalesce(sum(hour_calls) OVER w, 0) AS calls_before, coalesce(max(errors) OVER w, 0) AS worst
     FROM (
@@ -55,10 +65,11 @@ compared AS (
     WINDOW w AS (PARTITION BY vault_name ORDER BY hour RANGE BETWEEN INTERVAL '14 days' PRECEDING AND INTERVAL '3 hours' PRECEDING)
 ),
 scored AS (
-    SELECT *, CAST(errors AS DOUBLE) / calls AS share,
-           (errors_before + $prior_calls * $usual_share) / (calls_before + $prior_calls) AS usual
-    FROM compared
-    WHERE errors >= $min_errors AND hour >= $from AND hour + $every <= $to
+    SELECT c.*, t.tests, CAST(c.errors AS DOUBLE) / c.calls AS share,
+           (c.errors_before + $prior_calls * $usual_share) / (c.calls_before + $prior_calls) AS usual
+    FROM compared c
+    JOIN tested t ON t.hour = c.hour
+    WHERE c.errors >= $min_errors AND c.hour >= $from AND c.hour + $every <= $to
       AND 3600 * hours_before >= extract(epoch FROM $min_coverage)
 ),
 judged AS (
