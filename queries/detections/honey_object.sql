@@ -5,6 +5,8 @@
 -- bait, so a single call is enough and no history is asked: read, listed, refused or not found are alike. The 401 that opens
 -- every client's conversation is left out where the same address goes on with a token in the same step; alone it is told too.
 -- A certificate's bait covers the secret and the key of its name, through which its private key is reached.
+-- A backup job copies bait with all the rest: a caller that backed up objects of the vault on an earlier day of the month, and
+-- now does nothing else with the bait, is informational from its second run on; so is one that lists a bait vault again.
 -- """
 -- severity = "critical"
 -- status = "stable"
@@ -12,6 +14,8 @@
 -- key = ["principal_id", "vault_name"]
 -- every = "5m"
 -- window = "5m"
+-- lookback = "5m"
+-- baseline = "32d"
 -- quiet_for = "1d"
 -- false_positives = [
 --   "Whoever plants or rotates the bait.",
@@ -66,6 +70,8 @@ found AS (
            array_agg(DISTINCT e.caller_ip ORDER BY e.caller_ip) FILTER (WHERE e.caller_ip IS NOT NULL) AS caller_ip,
            array_agg(DISTINCT e.client_product ORDER BY e.client_product) FILTER (WHERE e.client_product IS NOT NULL) AS client_product,
            array_agg(DISTINCT t.bait ORDER BY t.bait) AS bait,
+           max(CASE WHEN e.operation_class = 'backup' OR (e.operation_class = 'list' AND e.object_name IS NULL) THEN 0 ELSE 1 END) AS other_than_routine,
+           min(e.operation_class) AS routine,
            count(*) AS calls, sum(CASE WHEN e.outcome = 'success' THEN 1 ELSE 0 END) AS successes,
            min(e.time) AS first_time, max(e.time) AS last_time
     FROM told t
@@ -73,10 +79,19 @@ found AS (
     WHERE e.time >= $from - $lookback AND e.time < $to
     GROUP BY t.window_end, e.principal_id, e.vault_name
 ),
+habit AS (
+    SELECT f.window_end, f.principal_id, f.vault_name, count(DISTINCT date_trunc('day', a.hour)) AS days
+    FROM found f
+    JOIN activity a ON a.principal_id = f.principal_id AND a.vault_name = f.vault_name AND a.operation_class = f.routine
+     AND a.hour < date_trunc('day', f.window_end - $window) AND a.hour >= date_trunc('day', f.window_end - $window) - INTERVAL '31 days'
+    WHERE f.other_than_routine = 0 AND a.outcome = 'success' AND a.hour >= $from - $lookback - $baseline AND a.hour < $to
+    GROUP BY f.window_end, f.principal_id, f.vault_name
+),
 judged AS (
-    SELECT f.*, coalesce(p.is_known_scanner OR p.is_known_backup OR p.is_first_party, false)
+    SELECT f.*, coalesce(h.days, 0) AS days_before, coalesce(h.days, 0) > 0 OR coalesce(p.is_known_scanner OR p.is_known_backup OR p.is_first_party, false)
              OR coalesce(a.is_known_scanner OR a.is_known_backup OR a.is_first_party, false) AS harmless
     FROM found f
+    LEFT JOIN habit h ON h.window_end = f.window_end AND h.principal_id = f.principal_id AND h.vault_name = f.vault_name
     LEFT JOIN principals p ON p.principal_id = f.principal_id
     LEFT JOIN principals a ON a.principal_id = f.app_id
 )
@@ -100,7 +115,7 @@ SELECT
         CASE WHEN successes > 0 THEN concat(', ', successes, ' of them answered') ELSE ', none of them answered' END,
         CASE WHEN caller_ip IS NULL THEN '' ELSE concat(', from ', array_to_string(array_slice(caller_ip, 1, 3), ', ')) END,
         '. Nobody has business with it',
-        CASE WHEN harmless THEN ', but this caller is known to walk through vaults.' ELSE '.' END
+        CASE WHEN harmless THEN ', but this caller is known to walk through whole vaults.' ELSE '.' END
     ) AS summary,
     calls AS event_count,
     principal_name,
@@ -113,6 +128,7 @@ SELECT
     client_product,
     bait,
     successes,
+    days_before AS days_with_the_same_routine_before,
     first_time,
     last_time
 FROM judged
