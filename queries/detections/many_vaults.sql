@@ -155,7 +155,7 @@ scored AS (
     FROM (
         SELECT *, least(1.0, tests * negative_binomial_sf(CAST(new_vaults AS DOUBLE), mean, 1.0)) AS p_value
         FROM moments
-        WHERE vaults >= CASE WHEN days < $settled_days THEN $newcomer_vaults ELSE $ratio * peak END
+        WHERE vaults >= greatest(CASE WHEN days < $settled_days THEN $newcomer_vaults ELSE $min_vaults END, $ratio * peak)
     ) AS tails
     WHERE p_value <= $alpha
 ),

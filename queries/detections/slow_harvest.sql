@@ -95,37 +95,46 @@ peers AS (
     GROUP BY o.base_day, k.principal_type
 ),
 tested AS (SELECT base_day, count(*) AS callers FROM kind_of GROUP BY base_day),
-who AS (
-    -- Callers that add enough objects on the days that windows can hold; only their events are looked at.
-    SELECT principal_id
-    FROM seen
-    WHERE day >= $from - $lookback AND (before IS NULL OR before < day - $history)
-    GROUP BY principal_id
-    HAVING count(*) >= $min_objects
+pairs AS (
+    -- Objects that are new on the days that windows can hold, of callers with enough of them; only these events are looked at.
+    SELECT principal_id, value
+    FROM (
+        SELECT s.principal_id, s.value, count(*) OVER (PARTITION BY s.principal_id) AS objects
+        FROM seen s
+        JOIN (SELECT min(base_day) AS since FROM bases) b ON s.day >= b.since
+        WHERE s.before IS NULL OR s.before < s.day - $history
+    ) AS fresh
+    WHERE objects >= $min_objects
+    GROUP BY principal_id, value
 ),
 reads AS (
-    SELECT e.principal_id, e.vault_name, e.object_type, e.object_name, date_trunc('hour', e.time) AS hour, max(e.principal_type) AS principal_type
-    FROM events e JOIN who w ON w.principal_id = e.principal_id
-    WHERE e.time >= $from - $lookback AND e.time < $to
-      AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_name IS NOT NULL
-    GROUP BY e.principal_id, e.vault_name, e.object_type, e.object_name, date_trunc('hour', e.time)
+    SELECT r.*
+    FROM (
+        SELECT e.principal_id, e.vault_name, e.object_type, e.object_name, date_trunc('hour', e.time) AS hour, max(e.principal_type) AS principal_type,
+               e.vault_name || '/' || e.object_type || '/' || e.object_name AS value
+        FROM events e JOIN (SELECT DISTINCT principal_id FROM pairs) w ON w.principal_id = e.principal_id
+        WHERE e.time >= $from - $lookback AND e.time < $to
+          AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_name IS NOT NULL
+        GROUP BY e.principal_id, e.vault_name, e.object_type, e.object_name, date_trunc('hour', e.time)
+    ) r
+    JOIN pairs p ON p.principal_id = r.principal_id AND p.value = r.value
 ),
 known AS (
     SELECT DISTINCT b.base_day, s.principal_id, s.value
-    FROM bases b
-    JOIN seen s ON s.day < b.base_day AND s.day >= b.base_day - $history
-    JOIN who w ON w.principal_id = s.principal_id
+    FROM seen s
+    JOIN pairs p ON p.principal_id = s.principal_id AND p.value = s.value
+    JOIN bases b ON s.day < b.base_day AND s.day >= b.base_day - $history
 ),
 fresh AS (
     -- The first hour of every object since the base day, where the caller did not know it before.
     SELECT r.base_day, r.principal_id, r.vault_name, r.object_type, r.object_name, r.principal_type, r.hour
     FROM (
-        SELECT b.base_day, r.principal_id, r.vault_name, r.object_type, r.object_name, max(r.principal_type) AS principal_type, min(r.hour) AS hour
+        SELECT b.base_day, r.principal_id, r.vault_name, r.object_type, r.object_name, r.value, max(r.principal_type) AS principal_type, min(r.hour) AS hour
         FROM bases b JOIN reads r ON r.hour >= b.base_day AND r.hour < b.base_day + $window + INTERVAL '1 day'
-        GROUP BY b.base_day, r.principal_id, r.vault_name, r.object_type, r.object_name
+        GROUP BY b.base_day, r.principal_id, r.vault_name, r.object_type, r.object_name, r.value
     ) r
     LEFT JOIN known k ON k.base_day = r.base_day AND k.principal_id = r.principal_id
-     AND k.value = r.vault_name || '/' || r.object_type || '/' || r.object_name
+     AND k.value = r.value
     WHERE k.value IS NULL
 ),
 hourly AS (
@@ -168,7 +177,7 @@ scored AS (
     -- First times come in groups: the spread of single days, and no less than that of a geometric count.
     SELECT *, least(1.0, tests * negative_binomial_sf(objects, mean, greatest(1.0, (square - rate * rate - rate) / (rate * rate) / days_in))) AS p_value
     FROM moments
-    WHERE objects >= CASE WHEN days < $settled_days THEN $newcomer_objects ELSE $ratio * peak END
+    WHERE objects >= greatest(CASE WHEN days < $settled_days THEN $newcomer_objects ELSE $min_objects END, $ratio * peak)
 ),
 fired AS (
     SELECT *
