@@ -26,7 +26,7 @@
 --   "If not: remove the assignment, rotate the objects in the list, and see who granted it.",
 -- ]
 -- references = ["https://attack.mitre.org/techniques/T1078/004/", "https://learn.microsoft.com/azure/defender-for-cloud/defender-for-key-vault-introduction"]
--- false_alarm_rate = "Alerts need three oddities of six at once; people count as strange only on vaults known for quiet_days."
+-- false_alarm_rate = "Alerts need three oddities of seven at once; people count as strange only on vaults known for quiet_days."
 --
 -- [parameters]
 -- min_foreign = { default = 3, min = 1, about = "Fewest objects of others in a day from which it is more than information." }
