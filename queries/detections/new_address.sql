@@ -67,13 +67,20 @@ networks AS (
       AND NOT coalesce(application.is_first_party OR application.is_known_scanner OR application.is_known_backup, false)
     GROUP BY a.principal_id, a.network, a.day
 ),
-strange AS (
-    SELECT n.principal_id, n.network, n.day, max(n.principal_type) AS principal_type,
-           max(n.principal_name) AS principal_name, count(DISTINCT s.principal_id) AS peers
+fresh AS (
+    -- New to the caller itself; few are left for the question who else is known there.
+    SELECT n.principal_id, n.network, n.day, max(n.principal_type) AS principal_type, max(n.principal_name) AS principal_name
     FROM networks n
+    LEFT JOIN seen s ON s.principal_id = n.principal_id AND s.network = n.network AND s.day < n.day AND s.day >= n.day - $history
+    GROUP BY n.principal_id, n.network, n.day
+    HAVING count(s.day) = 0
+),
+strange AS (
+    SELECT n.principal_id, n.network, n.day, max(n.principal_type) AS principal_type, max(n.principal_name) AS principal_name,
+           count(DISTINCT s.principal_id) AS peers
+    FROM fresh n
     LEFT JOIN seen s ON s.network = n.network AND s.day < n.day AND s.day >= n.day - $history
     GROUP BY n.principal_id, n.network, n.day
-    HAVING count(*) FILTER (WHERE s.principal_id = n.principal_id) = 0
 ),
 habits AS (
     -- How often a network of the caller is new: Good and Turing's estimate from those seen on one day only.
