@@ -26,7 +26,7 @@
 --   "If nobody does: take the access away, rotate the objects that were read, and look at what else the giver changed.",
 -- ]
 -- references = ["https://attack.mitre.org/techniques/T1098/003/", "https://learn.microsoft.com/azure/key-vault/general/rbac-guide"]
--- false_alarm_rate = "A refusal that ends is informational; low asks for two kinds of evidence beside a logged change; none at low or above in 100 simulated days of 60 to 150 callers."
+-- false_alarm_rate = "A refusal that ends is informational; low asks for a logged change, a settled caller, a new vault and further evidence; none at low or above in 100 simulated days of 60 to 150 callers."
 --
 -- [parameters]
 -- min_tried = { default = 3, min = 2, about = "Refused objects of the vault, within the day, that count as a search." }
