@@ -41,20 +41,22 @@
 -- +++
 WITH denied AS (
     SELECT time, date_bin($every, time) AS bin, principal_id, principal_type, vault_name, resource_id,
-           vault_name || '/' || coalesce(object_type || '/' || object_name, operation_name) AS target
+           vault_name || '/' || coalesce(object_type || '/' || lower(object_name), operation_name) AS target,
+           CASE WHEN principal_id IS NULL THEN coalesce(principal_name, caller_ip) END AS stranger
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND outcome = 'denied'
 ),
 bins AS (
     -- Ten minutes are two steps: a burst that lasts no longer than one is whole in some window.
     SELECT bin + ahead AS window_end, principal_id, max(principal_type) AS principal_type, vault_name, lower(resource_id) AS resource_id,
-           target, count(*) AS calls
+           target, stranger, count(*) AS calls
     FROM denied CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes')) AS hop (ahead)
-    GROUP BY bin + ahead, principal_id, vault_name, lower(resource_id), target
+    GROUP BY bin + ahead, principal_id, vault_name, lower(resource_id), target, stranger
 ),
 by_caller AS (
     SELECT window_end, principal_id, CAST(NULL AS VARCHAR) AS resource_id, principal_id AS series, max(principal_type) AS principal_type,
-           sum(calls) AS calls, count(DISTINCT target) AS targets, count(DISTINCT vault_name) AS vaults, 1 AS callers
+           sum(calls) AS calls, count(DISTINCT target) AS targets, count(DISTINCT vault_name) AS vaults, 1 AS callers,
+           CAST(NULL AS VARCHAR) AS stranger
     FROM bins
     WHERE principal_id IS NOT NULL
     GROUP BY window_end, principal_id
@@ -63,19 +65,33 @@ by_caller AS (
 by_vault AS (
     -- Told for the vault only where no single caller makes most of it: that one is told of itself.
     SELECT window_end, CAST(NULL AS VARCHAR) AS principal_id, resource_id, vault_name AS series, CAST(NULL AS VARCHAR) AS principal_type,
-           sum(calls) AS calls, max(targets) AS targets, 1 AS vaults, count(*) AS callers
+           sum(calls) AS calls, max(targets) AS targets, 1 AS vaults, count(*) AS callers, CAST(NULL AS VARCHAR) AS stranger
     FROM (
-        SELECT window_end, resource_id, vault_name, coalesce(principal_id, '') AS caller, sum(calls) AS calls, count(*) AS targets
+        SELECT window_end, resource_id, vault_name, coalesce(principal_id, stranger, '') AS caller, sum(calls) AS calls, count(*) AS targets
         FROM bins WHERE resource_id IS NOT NULL AND vault_name IS NOT NULL
-        GROUP BY window_end, resource_id, vault_name, coalesce(principal_id, '')
+        GROUP BY window_end, resource_id, vault_name, coalesce(principal_id, stranger, '')
     ) AS parts
     GROUP BY window_end, resource_id, vault_name
     HAVING sum(calls) >= 2 * $min_denied AND count(*) >= $min_callers AND 2 * max(calls) <= sum(calls)
 ),
+by_stranger AS (
+    -- A firewall's refusals carry no identity: the caller is its address (or its name), the history that of the vault.
+    SELECT window_end, CAST(NULL AS VARCHAR) AS principal_id, resource_id, vault_name AS series, max(principal_type) AS principal_type,
+           sum(calls) AS calls, count(DISTINCT target) AS targets, 1 AS vaults, 1 AS callers, stranger
+    FROM bins
+    WHERE stranger IS NOT NULL AND resource_id IS NOT NULL AND vault_name IS NOT NULL
+    GROUP BY window_end, resource_id, vault_name, stranger
+    HAVING sum(calls) >= $min_denied
+),
 windows AS (
+    -- The vault as a whole goes before an address on it, and of several addresses the busiest is told: they share a key.
     SELECT *, date_trunc('day', window_end - $window - $guard) AS base_day
-    FROM (SELECT * FROM by_caller UNION ALL SELECT * FROM by_vault) AS both
-    WHERE window_end > $from AND window_end <= $to
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY window_end, coalesce(principal_id, ''), coalesce(resource_id, '')
+                                     ORDER BY callers DESC, calls DESC, stranger) AS place
+        FROM (SELECT * FROM by_caller UNION ALL SELECT * FROM by_vault UNION ALL SELECT * FROM by_stranger) AS all_kinds
+    ) AS ranked
+    WHERE window_end > $from AND window_end <= $to AND place = 1
 ),
 days AS (SELECT DISTINCT base_day FROM windows),
 series AS (SELECT DISTINCT series, base_day FROM windows),
@@ -135,7 +151,7 @@ fired AS (
 ),
 used AS (
     -- What the caller read or used before, with success.
-    SELECT DISTINCT f.principal_id, f.base_day, s.kind, s.value
+    SELECT DISTINCT f.principal_id, f.base_day, s.kind, CASE WHEN s.kind = 'object' THEN lower(s.value) ELSE s.value END AS value
     FROM (SELECT DISTINCT principal_id, base_day FROM fired WHERE principal_id IS NOT NULL) f
     JOIN sightings s ON s.principal_id = f.principal_id AND s.day < f.base_day AND s.day >= f.base_day - $history
     WHERE s.kind IN ('object', 'vault', 'address') AND s.successes > 0 AND s.day >= $from - $lookback - $baseline AND s.day < $to
@@ -163,10 +179,12 @@ detail AS (
     JOIN events e ON (e.principal_id = f.principal_id OR lower(e.resource_id) = f.resource_id)
     WHERE e.time >= $from - $lookback AND e.time < $to AND e.outcome = 'denied'
       AND e.time >= f.window_end - $window AND e.time < f.window_end
+      AND (f.stranger IS NULL OR e.principal_id IS NULL AND coalesce(e.principal_name, e.caller_ip) = f.stranger)
     GROUP BY f.window_end, f.principal_id, f.resource_id
 ),
 strange AS (
-    SELECT d.principal_id, d.window_end, count(u.value) = 0 AS strange_address
+    SELECT d.principal_id, d.window_end, count(u.value) = 0 AS strange_address,
+           array_agg(d.address ORDER BY d.address) FILTER (WHERE u.value IS NULL) AS strange_addresses
     FROM (SELECT principal_id, window_end, unnest(caller_ip) AS address FROM detail WHERE principal_id IS NOT NULL) AS d
     JOIN fired f ON f.principal_id = d.principal_id AND f.window_end = d.window_end
     LEFT JOIN used u ON u.kind = 'address' AND u.principal_id = d.principal_id AND u.base_day = f.base_day AND u.value = d.address
@@ -175,7 +193,7 @@ strange AS (
 judged AS (
     SELECT f.*, d.principal_name, d.app_id, d.refused, d.vault_name, d.object_name, d.operation_name, d.caller_ip, d.reasons,
            d.first_time, d.last_time, coalesce(b.foreign_targets, 0) AS foreign_targets, coalesce(b.foreign_vaults, 0) AS foreign_vaults,
-           f.days >= 3 AND coalesce(s.strange_address, false) AS strange_address
+           f.days >= 3 AND coalesce(s.strange_address, false) AS strange_address, s.strange_addresses
     FROM fired f
     JOIN detail d ON d.window_end = f.window_end
      AND coalesce(d.principal_id, '') = coalesce(f.principal_id, '') AND coalesce(d.resource_id, '') = coalesce(f.resource_id, '')
@@ -191,6 +209,7 @@ SELECT
     mean AS expected,
     p_value,
     CASE
+        WHEN stranger IS NOT NULL AND 3600 * hours < extract(epoch FROM $min_coverage) THEN 'informational'
         WHEN principal_id IS NULL THEN 'low'
         WHEN 3600 * hours < extract(epoch FROM $min_coverage) AND foreign_targets < $uncovered_foreign THEN 'informational'
         WHEN foreign_targets >= $min_foreign AND (foreign_vaults >= 3 OR strange_address) THEN 'high'
@@ -200,6 +219,10 @@ SELECT
         ELSE 'informational'
     END AS severity,
     CASE
+        WHEN stranger IS NOT NULL THEN concat(
+            stranger, ', without an id, was refused ', calls, ' times on vault ', series, ' in the ten minutes to ',
+            to_char(window_end, '%Y-%m-%d %H:%M'), ' UTC (', array_to_string(reasons, ', '), '), on ', targets, ' targets; usual there are ',
+            CAST(round(mean) AS BIGINT), ', at most ', CAST(peak AS BIGINT))
         WHEN principal_id IS NULL THEN concat(
             callers, ' callers were refused ', calls, ' times on vault ', series, ' in the ten minutes to ',
             to_char(window_end, '%Y-%m-%d %H:%M'), ' UTC (', array_to_string(reasons, ', '), '); usual there are ',
@@ -212,7 +235,7 @@ SELECT
             CASE WHEN peak = 0 THEN 'it was not refused before' ELSE concat('its busiest ten minutes before had ', CAST(peak AS BIGINT)) END,
             CASE WHEN foreign_targets = 0 THEN ', and all of it are things it used before'
                  ELSE concat(', and ', foreign_targets, ' of the targets it never used') END,
-            CASE WHEN strange_address THEN concat('; from an address new to it (', caller_ip[1], ')') ELSE '' END)
+            CASE WHEN strange_address THEN concat('; from an address new to it (', array_to_string(array_slice(strange_addresses, 1, 3), ', '), ')') ELSE '' END)
     END AS summary,
     calls AS event_count,
     principal_name,
@@ -228,7 +251,7 @@ SELECT
     foreign_targets,
     foreign_vaults,
     reasons,
-    CASE WHEN principal_id IS NULL THEN refused END AS refused_callers,
+    CASE WHEN principal_id IS NULL AND stranger IS NULL THEN refused END AS refused_callers,
     CAST(peak AS BIGINT) AS busiest_ten_minutes_before,
     hours AS covered_hours,
     tests AS callers_tested,
