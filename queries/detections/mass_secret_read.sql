@@ -6,7 +6,7 @@
 -- second with the secrets that it and callers of its kind begin to read in a day; either may be improbable by itself. A public
 -- address that the caller never came from lowers the bar, by how rarely new addresses are seen with it. A caller without
 -- history is judged by its kind and by the readers of the vault, and stays silent where a group of them does the like. Before
--- the logs cover three days, nobody is called new. Names of secrets compare without case, as Key Vault's do.
+-- the logs cover a week, nobody is called new. Names of secrets compare without case, as Key Vault's do.
 -- A caller whose tokens carry no id is told apart by its name; those share one history of secrets and addresses.
 -- """
 -- severity = "high"
@@ -35,9 +35,11 @@
 -- min_objects = { default = 12, min = 3, about = "Fewest different objects in an hour." }
 -- min_new = { default = 8, min = 2, about = "Fewest objects in an hour that the caller never read, for these to be tested by themselves." }
 -- newcomer_objects = { default = 30, min = 3, about = "Fewest for a caller without history that stays in one vault." }
--- uncovered_objects = { default = 100, min = 3, about = "Fewest for a caller without history while the logs cover less than min_coverage." }
+-- uncovered_objects = { default = 100, min = 3, about = "Fewest for a caller without history while the logs cover less than learned_days." }
 -- settled_hours = { default = 8, min = 1, about = "Active hours of its own from which a caller is judged by its history alone, not by its peers too." }
--- settled_days = { default = 3, min = 1, about = "Active days of its own from which new objects say something." }
+-- settled_days = { default = 3, min = 1, about = "Active days of its own from which it is no newcomer." }
+-- learned_days = { default = 7, min = 1, about = "Active days of its own from which new objects and addresses say something: a pipeline has several vaults, and not all in one day." }
+-- young_logs = { default = "14d", about = "Covered history below which habits cannot be told from what happened once: one peer's peak excuses a newcomer." }
 -- alike = { default = 2, min = 1, about = "So many peers, and a tenth of all, with 0.7 of the count on two days make it usual for a newcomer; in its vault one does." }
 -- ratio = { default = 1.5, min = 1.0, about = "How many times its own busiest hour." }
 -- alpha = { default = 0.001, min = 0.0, max = 1.0, about = "Chance of a false finding in one step, over all callers tested." }
@@ -230,30 +232,37 @@ peers AS (
            avg(power(least(habit, 3 * middle), 2)) AS square, sum(days - 1) AS days,
            sum(CASE WHEN place > 1 THEN gained ELSE 0 END) AS gained,
            sum(CASE WHEN place > 1 THEN gained_squares ELSE 0 END) AS gained_squares,
-           array_agg(habit ORDER BY habit DESC) FILTER (WHERE habit IS NOT NULL) AS habits
+           array_agg(habit ORDER BY habit DESC) FILTER (WHERE habit IS NOT NULL) AS habits, max(peak) AS peak
     FROM histories
     GROUP BY base_day, principal_type
 ),
-tested AS (SELECT base_day, count(*) AS callers FROM own GROUP BY base_day),
 covered AS (
-    SELECT b.base_day, count(DISTINCT c.hour) AS hours
+    SELECT b.base_day, count(DISTINCT c.hour) AS hours, date_trunc('day', min(c.hour)) AS first_day
     FROM bases b
     JOIN coverage c ON c.hour < b.base_day AND c.hour >= b.base_day - $history
     WHERE c.hour >= $from - $lookback - $baseline AND c.hour < $to
     GROUP BY b.base_day
 ),
+tested AS (
+    -- All callers, and those of them that came while the logs were there already: how often there is a newcomer to test.
+    SELECT o.base_day, count(*) AS callers, count(*) FILTER (WHERE o.first_day >= c.first_day + $min_coverage) AS arrived
+    FROM own o
+    JOIN covered c ON c.base_day = o.base_day
+    GROUP BY o.base_day
+),
 shrunk AS (
     -- Three callers with a peak of 8 ± 8 stand in for peers where there are few; and ten days, on one of which in twenty
     -- a caller begins to read 8 ± 8 objects.
     SELECT w.*, coalesce(o.hours, 0) AS hours, coalesce(o.days, 0) AS days, o.peak, o.total / o.hours AS usual,
-           coalesce(t.callers, 0) + 1 AS callers, coalesce(c.hours, 0) AS covered_hours,
+           coalesce(t.callers, 0) + 1 AS callers, coalesce(t.arrived, 0) AS arrived, coalesce(c.hours, 0) AS covered_hours,
            (coalesce(p.callers, 0) * coalesce(p.mean, 0) + 3 * 8.0) / (coalesce(p.callers, 0) + 3) AS peer_mean,
            (coalesce(p.callers, 0) * coalesce(p.square, 0) + 3 * 128.0) / (coalesce(p.callers, 0) + 3) AS peer_square,
            (coalesce(p.gained, 0) + 10 * 0.4) / (coalesce(p.days, 0) + 10) AS peer_gain,
            (coalesce(p.gained_squares, 0) + 10 * 6.4) / (coalesce(p.days, 0) + 10) AS peer_gain_square,
            coalesce(o.total, 0) AS total, coalesce(o.squares, 0) AS squares,
            coalesce(o.gained, 0) AS gained, coalesce(o.gained_squares, 0) AS gained_squares,
-           coalesce(p.habits[CAST(greatest($alike, ceil(p.callers / 10.0)) AS BIGINT)], 0) AS group_habit
+           coalesce(p.habits[CAST(greatest($alike, ceil(p.callers / 10.0)) AS BIGINT)], 0) AS group_habit,
+           CASE WHEN 3600 * c.hours < extract(epoch FROM $young_logs) THEN p.peak END AS young_peak
     FROM windows w
     LEFT JOIN histories o ON o.who = w.who AND o.base_day = w.base_day
     LEFT JOIN peers p ON p.base_day = w.base_day AND p.principal_type = w.principal_type
@@ -261,28 +270,33 @@ shrunk AS (
     LEFT JOIN covered c ON c.base_day = w.base_day
 ),
 moments AS (
-    -- A newcomer a step is more than there are: who has no history is tested as one, not as one of all.
+    -- A caller without history is tested only on the day that it comes: as many tests as callers come in a day.
     SELECT *, (total + $prior_hours * peer_mean) / (hours + $prior_hours) AS mean,
            (squares + $prior_hours * peer_square) / (hours + $prior_hours) AS square,
            (gained + $prior_days * peer_gain) / (greatest(days - 1, 0) + $prior_days) AS gain,
            (gained_squares + $prior_days * peer_gain_square) / (greatest(days - 1, 0) + $prior_days) AS gain_square,
-           CASE WHEN hours = 0 AND 3600 * covered_hours >= extract(epoch FROM $min_coverage) THEN 1 ELSE callers END AS tests
+           CASE
+               WHEN hours = 0 AND 3600 * covered_hours >= extract(epoch FROM $min_coverage)
+               THEN (arrived + 0.5) / greatest(1.0, (3600 * covered_hours - extract(epoch FROM $min_coverage)) / 86400)
+               ELSE CAST(callers AS DOUBLE)
+           END AS tests,
+           CASE WHEN days >= $settled_days THEN 4.0 ELSE 1.0 END AS shares
     FROM shrunk
 ),
 scored AS (
     SELECT *,
            CASE WHEN peak IS NULL OR objects >= $ratio * peak THEN least(1.0, tests * negative_binomial_sf(
                CAST(objects AS DOUBLE), mean, greatest(0.05, (square - mean * mean - mean) / (mean * mean)))) ELSE 1.0 END AS p_count,
-           CASE WHEN days >= $settled_days AND new_objects >= $min_new THEN least(1.0, tests * negative_binomial_sf(
+           CASE WHEN days >= $learned_days AND new_objects >= $min_new THEN least(1.0, tests * negative_binomial_sf(
                CAST(new_objects AS DOUBLE), gain, greatest(0.05, (gain_square - gain * gain - gain) / (gain * gain)))) ELSE 1.0 END AS p_new
     FROM moments
 ),
 improbable AS (
-    -- Four tests share alpha: all objects and new ones, each with an address in its favour and without. No address weighs
-    -- more than one that is new to the longest history, hence the last factor.
+    -- Four tests share alpha: all objects and new ones, each with an address in its favour and without; a caller of few
+    -- days has one. No address weighs more than one that is new to the longest history, hence the last factor.
     SELECT *
     FROM scored
-    WHERE 4 * least(p_count, p_new) * 0.5 / (extract(epoch FROM $history) / 86400 + 1) <= $alpha
+    WHERE shares * least(p_count, p_new) * 0.5 / (extract(epoch FROM $history) / 86400 + 1) <= $alpha
 ),
 readers AS (
     -- The habits of the readers of a newcomer's vault, of any kind.
@@ -310,7 +324,8 @@ beside AS (
 placed AS (
     -- For a newcomer the best word on whether its count is usual: a group of its kind, or one reader of the vault, does the
     -- like. The same three stand-ins beside the readers of the vault.
-    SELECT i.*, i.group_habit >= 0.7 * i.objects OR vaults = 1 AND coalesce(b.habit, 0) >= 0.7 * i.objects AS is_usual,
+    SELECT i.*, greatest(i.group_habit, coalesce(i.young_peak, 0)) >= 0.7 * i.objects
+               OR i.vaults = 1 AND coalesce(b.habit, 0) >= 0.7 * i.objects AS is_usual,
            (coalesce(b.readers * b.mean, 0) + 3 * 8.0) / (coalesce(b.readers, 0) + 3) AS reader_mean,
            (coalesce(b.readers * b.square, 0) + 3 * 128.0) / (coalesce(b.readers, 0) + 3) AS reader_square
     FROM improbable i
@@ -321,10 +336,11 @@ weighed AS (
     SELECT *, CASE
             WHEN hours >= $settled_hours THEN p_count
             WHEN hours > 0 THEN CASE WHEN is_usual THEN 1.0 ELSE p_count END
-            WHEN 3600 * covered_hours < extract(epoch FROM $min_coverage) THEN CASE WHEN objects >= $uncovered_objects THEN p_count ELSE 1.0 END
+            -- Before each weekday was seen, a weekly job is no newcomer.
+            WHEN covered_hours < 24 * $learned_days THEN CASE WHEN objects >= $uncovered_objects THEN p_count ELSE 1.0 END
             WHEN is_usual THEN 1.0
             WHEN vaults > 1 THEN p_count
-            WHEN objects >= $newcomer_objects THEN greatest(p_count, negative_binomial_sf(CAST(objects AS DOUBLE), reader_mean,
+            WHEN objects >= $newcomer_objects THEN greatest(p_count, tests * negative_binomial_sf(CAST(objects AS DOUBLE), reader_mean,
                 greatest(0.05, (reader_square - reader_mean * reader_mean - reader_mean) / (reader_mean * reader_mean))))
             ELSE 1.0
         END AS p_many
@@ -332,7 +348,7 @@ weighed AS (
 ),
 candidate AS (
     SELECT * FROM weighed
-    WHERE 4 * least(p_many, p_new) * 0.5 / (extract(epoch FROM $history) / 86400 + 1) <= $alpha
+    WHERE shares * least(p_many, p_new) * 0.5 / (extract(epoch FROM $history) / 86400 + 1) <= $alpha
 ),
 addresses AS (
     -- Addresses of the history: a caller that comes from many is a pipeline, and a new one says nothing.
@@ -363,7 +379,7 @@ evidence AS (
            CASE WHEN a.number <= 3 + f.days / 2 AND NOT array_has_all(a.known, d.caller_ip)
                 THEN array_sort(array_except(d.caller_ip, a.known)) END AS strange_addresses,
            -- How often a day shows a new address of this caller, never below what its history allows.
-           CASE WHEN f.days >= $settled_days AND NOT array_has_all(a.known, d.public_ip)
+           CASE WHEN f.days >= $learned_days AND NOT array_has_all(a.known, d.public_ip)
                 THEN least(1.0, (a.number - 0.5) / (f.days + 1)) ELSE 1.0 END AS address_rate,
            4 * f.new_objects < f.objects AS rereads
     FROM candidate f
@@ -374,7 +390,7 @@ judged AS (
     -- Those without an id share a key: the strongest of them is told.
     SELECT *, row_number() OVER (PARTITION BY window_end, coalesce(principal_id, '') ORDER BY p_value, objects DESC, who) AS place
     FROM (
-        SELECT *, least(1.0, 4 * least(p_many, p_new) * coalesce(address_rate, 1.0)) AS p_value
+        SELECT *, least(1.0, shares * least(p_many, p_new) * coalesce(address_rate, 1.0)) AS p_value
         FROM evidence
     ) AS combined
     WHERE p_value <= $alpha
@@ -390,7 +406,7 @@ SELECT
         WHEN rereads AND strange_addresses IS NULL THEN 'informational'
         WHEN rereads OR days < $settled_days THEN 'medium'
         -- Neither count is improbable enough without the address.
-        WHEN 4 * least(p_many, p_new) > $alpha THEN 'medium'
+        WHEN shares * least(p_many, p_new) > $alpha THEN 'medium'
         WHEN vaults >= 3 AND strange_addresses IS NOT NULL THEN 'critical'
         ELSE 'high'
     END AS severity,
