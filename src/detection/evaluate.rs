@@ -208,9 +208,6 @@ pub(super) fn planner(ctx: &SessionContext) -> SessionState {
     let mut state = ctx.state();
     // Keeps lines and columns in the plan, for messages.
     state.config_mut().options_mut().sql_parser.collect_spans = true;
-    if few_rows(ctx) {
-        state.config_mut().options_mut().optimizer.max_passes = 1;
-    }
     let rules = state.optimizers().iter().filter(|rule| rule.name() != "eliminate_cross_join").cloned().collect();
     SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build()
 }
