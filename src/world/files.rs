@@ -34,6 +34,9 @@ pub struct Files {
     pub addresses: Option<Vec<PathBuf>>,
 }
 
+/// Reads one kind of file.
+type Reader = fn(&mut Reading, &Path);
+
 /// Reads all files. What is wrong with them is told beside what is right; nothing stops the rest.
 pub fn read(files: &Files) -> (World, Vec<Problem>) {
     let mut reading = Reading::default();
@@ -45,7 +48,7 @@ pub fn read(files: &Files) -> (World, Vec<Problem>) {
         named.clone().or_else(there)
     };
     // Subscriptions before vaults, whose environment may follow from theirs; the directory before what marks its rows.
-    let readers: [(Option<PathBuf>, fn(&mut Reading, &Path)); 5] = [
+    let readers: [(Option<PathBuf>, Reader); 5] = [
         (find(&files.directory, "directory.csv"), Reading::directory),
         (find(&files.subscriptions, "subscriptions.csv"), Reading::subscriptions),
         (find(&files.vaults, "vaults.csv"), Reading::vaults),
