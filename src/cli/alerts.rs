@@ -337,8 +337,8 @@ fn print_alert(alert: &Alert) -> anyhow::Result<()> {
 async fn print_records(store: &Store, alert: &Alert) -> anyhow::Result<()> {
     let limits = QueryLimits { rows: EVIDENCE_ROWS, ..QueryLimits::default() };
     let sql = format!(
-        "SELECT to_char(time, '%m-%d %H:%M:%S') AS time, coalesce(principal_name, principal_id, caller_ip) AS caller, vault_name, operation_name AS operation, \
-         object_name AS object, http_status_code AS status, caller_ip FROM ({}) AS records ORDER BY records.time",
+        "SELECT time, coalesce(principal_name, principal_id, caller_ip) AS caller, vault_name, operation_name AS operation, \
+         object_name AS object, http_status_code AS status, caller_ip FROM ({}) ORDER BY time",
         alert.drilldown
     );
     let answer = store.query(&sql, limits).await?;

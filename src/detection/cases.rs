@@ -266,7 +266,8 @@ pub async fn session(
 ) -> Result<SessionContext, DetectionError> {
     let failed =
         |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
-    let config = SessionConfig::new().with_target_partitions(1).with_extension(Arc::new(FewRows));
+    // Two partitions, since DataFusion 55 cannot plan some sorted unions for one.
+    let config = SessionConfig::new().with_target_partitions(2).with_extension(Arc::new(FewRows));
     let ctx = SessionContext::new_with_config(config);
     functions::register(&ctx);
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;
