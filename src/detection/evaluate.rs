@@ -2,6 +2,7 @@
 //! `activity`, `sightings` and `coverage`; this file writes nothing and knows no clock.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
@@ -12,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::{FutureExt, TryStreamExt};
+use tokio::sync::Semaphore;
 
 use super::header::Trigger;
 use super::parameter::Parameter;
@@ -46,8 +48,9 @@ pub struct Progress<'a> {
     pub next: Option<&'a str>,
 }
 
-/// Evaluates detections one after the other (each uses all cores by itself). The period is clamped to the span of the
-/// data, whose end a detection with `on = "clock"` may pass. One that fails does not stop the others.
+/// Evaluates detections. The period is clamped to the span of the data, whose end a detection with `on = "clock"` may
+/// pass. One that fails does not stop the others. Where there are few events every step is planned by itself and as many
+/// detections are asked at once as there are cores; else one after the other, as each uses all cores and much memory.
 ///
 /// # Errors
 /// The span of the data cannot be read. Failures of single detections are in their [`Evaluation`].
@@ -59,24 +62,53 @@ pub async fn evaluate_all<'a>(
 ) -> Result<Vec<Evaluation>, DetectionError> {
     let rules: Vec<&Rule> = rules.into_iter().collect();
     let span = data_span(ctx).await?;
+    let few = few_rows(ctx) || events(ctx).await? <= FEW;
+    let (ctx, together) =
+        if few { (for_few_rows(ctx), ctx.state().config().target_partitions()) } else { (ctx.clone(), 1) };
+    let turns = Arc::new(Semaphore::new(together.max(1)));
+    let mut asked = Vec::with_capacity(rules.len());
+    for rule in &rules {
+        let (ctx, rule, turns) = (ctx.clone(), (*rule).clone(), turns.clone());
+        let period = span.and_then(|span| clamped(&rule, period, span));
+        // A task of its own: planning holds a core and would keep its neighbours waiting.
+        let task = tokio::spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            match period {
+                Some(period) => contained(&rule, evaluate(&ctx, &rule, period)).await,
+                None => Ok(Vec::new()),
+            }
+        });
+        asked.push((period, task));
+    }
     let mut evaluations = Vec::with_capacity(rules.len());
-    for (done, rule) in rules.iter().enumerate() {
+    for (done, (rule, (period, task))) in rules.iter().zip(asked).enumerate() {
         progress(Progress { done, total: rules.len(), next: Some(&rule.id) });
-        let period = span.and_then(|span| clamped(rule, period, span));
-        let findings = match period {
-            Some(period) => contained(rule, evaluate(ctx, rule, period)).await,
-            None => Ok(Vec::new()),
-        };
+        let findings = task.await.unwrap_or_else(|e| Err(failure(rule, &e.to_string())));
         evaluations.push(Evaluation { rule_id: rule.id.clone(), period, findings });
     }
     progress(Progress { done: rules.len(), total: rules.len(), next: None });
     Ok(evaluations)
 }
 
+/// Up to so many events, planning a detection takes longer than running it.
+const FEW: usize = 200_000;
+
+/// Events in the session's store, from the files' own counts.
+async fn events(ctx: &SessionContext) -> Result<usize, DetectionError> {
+    let failed = |e: DataFusionError| failure_at("events", &bind::root(&e));
+    ctx.table("events").await.map_err(failed)?.count().await.map_err(failed)
+}
+
 /// An extension of a session whose tables hold few rows: planning is what takes time there, so more of a period is asked
 /// at once and every step is planned by itself. The findings are the same.
 #[derive(Debug, Clone, Copy)]
 pub struct FewRows;
+
+fn for_few_rows(ctx: &SessionContext) -> SessionContext {
+    let state = ctx.state();
+    let config = state.config().clone().with_extension(Arc::new(FewRows));
+    SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
+}
 
 const A_YEAR: Micros = 366 * 86_400_000_000;
 
@@ -90,11 +122,16 @@ async fn contained(
     rule: &Rule,
     evaluation: impl Future<Output = Result<Vec<Finding>, DetectionError>>,
 ) -> Result<Vec<Finding>, DetectionError> {
-    AssertUnwindSafe(evaluation).catch_unwind().await.unwrap_or_else(|_| {
-        let message =
-            "the query engine failed within (its message is on standard error): ask about less time".to_owned();
-        Err(DetectionError::Run { place: Place::file(&rule.path), message })
-    })
+    let message = "the query engine failed within (its message is on standard error): ask about less time";
+    AssertUnwindSafe(evaluation).catch_unwind().await.unwrap_or_else(|_| Err(failure(rule, message)))
+}
+
+fn failure(rule: &Rule, message: &str) -> DetectionError {
+    failure_at(&rule.path, message)
+}
+
+fn failure_at(path: &str, message: &str) -> DetectionError {
+    DetectionError::Run { place: Place::file(path), message: message.to_owned() }
 }
 
 /// The part of a period that lies in the data, cut outwards to the detection's step.
@@ -109,7 +146,7 @@ fn clamped(rule: &Rule, period: Period, span: Period) -> Option<Period> {
 /// # Errors
 /// The table `events` cannot be read.
 pub async fn data_span(ctx: &SessionContext) -> Result<Option<Period>, DetectionError> {
-    let failed = |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: bind::root(&e) };
+    let failed = |e: DataFusionError| failure_at("events", &bind::root(&e));
     let query = ctx.sql("SELECT min(time), max(time) FROM events").await.map_err(failed)?;
     let batches = query.collect().await.map_err(failed)?;
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
