@@ -129,8 +129,7 @@ impl Config {
 /// Paths in a file are relative to the file.
 fn check(raw: Raw, base: &Path) -> Result<Config, String> {
     let listen = raw.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
-    let listen = listen
-        .parse()
+    let listen = address(listen)
         .map_err(|_| format!("listen = '{listen}' is no address: write ADDRESS:PORT, for instance {DEFAULT_LISTEN}"))?;
     if raw.ingest.max_record_bytes.is_some_and(|n| !(1024..=256 * 1024 * 1024).contains(&n)) {
         return Err("ingest.max_record_bytes must lie between 1024 and 268435456".to_owned());
@@ -174,6 +173,13 @@ fn context(raw: RawContext, base: &Path) -> ContextFiles {
     }
 }
 
+/// An address and port. `localhost` is the one name that needs no resolver, which could answer anything.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let plain = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let written = plain.parse();
+    written.map_err(|_| "write an address and a port, such as 127.0.0.1:8474 or [::1]:8474".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +216,21 @@ mod tests {
             ("[ingest]\nmax_record_bytes = 5", "max_record_bytes"),
         ] {
             assert!(load(text).unwrap_err().contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_numbers_or_localhost() {
+        for (text, read) in [
+            ("127.0.0.1:8474", Some("127.0.0.1:8474")),
+            ("localhost:0", Some("127.0.0.1:0")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("localhost", None),
+            ("localhost:99999", None),
+            ("example.com:80", None),
+            (":8474", None),
+        ] {
+            assert_eq!(address(text).ok().map(|a| a.to_string()).as_deref(), read, "{text}");
         }
     }
 }

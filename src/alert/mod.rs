@@ -1,11 +1,18 @@
 //! Types only: findings, alerts, severities and the identities of each. A leaf that every room may import;
 //! it reads no table, no clock and no file.
 
+mod correlate;
+mod incident;
+mod story;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use correlate::{Group, INCIDENT_GAP, KnownIncident, Settled, Subject, correlate, settle};
+pub use incident::{Incident, compose_incident, incident_id};
 
 /// Times are microseconds since the epoch, UTC, as in the event table.
 pub type Micros = i64;
@@ -39,6 +46,23 @@ impl Severity {
             Self::High => "high",
             Self::Critical => "critical",
         }
+    }
+
+    /// Where the risk scores of this severity begin (docs/contracts.md).
+    pub fn risk_floor(self) -> u8 {
+        match self {
+            Self::Informational => 5,
+            Self::Low => 25,
+            Self::Medium => 45,
+            Self::High => 65,
+            Self::Critical => 85,
+        }
+    }
+
+    /// One step worse; the worst stays.
+    pub fn one_up(self) -> Self {
+        let next = Self::ALL.iter().position(|s| *s == self).and_then(|at| Self::ALL.get(at + 1));
+        next.copied().unwrap_or(self)
     }
 }
 
@@ -186,7 +210,7 @@ pub struct Alert {
     pub drilldown: String,
     /// ATT&CK technique ids.
     pub techniques: Vec<String>,
-    /// The incident it belongs to; null until incidents exist.
+    /// The incident that it belongs to, or belonged to when it was closed, suppressed or withdrawn; else null.
     pub incident_id: Option<String>,
     /// What people have done about it.
     pub state: AlertState,
@@ -229,6 +253,15 @@ pub fn rfc3339(micros: Micros) -> String {
     chrono::DateTime::from_timestamp_micros(micros)
         .map_or_else(|| format!("{micros}µs"), |t| t.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
+
+/// Reads a time back that [`rfc3339`] wrote.
+pub fn micros(rfc3339: &str) -> Option<Micros> {
+    chrono::DateTime::parse_from_rfc3339(rfc3339).ok().map(|time| time.timestamp_micros())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod testing;
 
 #[cfg(test)]
 mod tests {

@@ -321,6 +321,9 @@ fn print_alert(alert: &Alert) -> anyhow::Result<()> {
     line("findings", &alert.finding_count.to_string())?;
     line("records", &alert.event_count.to_string())?;
     line("techniques", &alert.techniques.join(", "))?;
+    if let Some(incident) = &alert.incident_id {
+        line("incident", incident)?;
+    }
     for (heading, values) in [("who and what", &alert.entities), ("evidence", &alert.evidence)] {
         writeln!(out, "\n{heading}")?;
         let longest = values.keys().map(String::len).max().unwrap_or(0);
@@ -354,7 +357,7 @@ async fn print_records(store: &Store, alert: &Alert) -> anyhow::Result<()> {
 }
 
 /// A JSON value as a person writes it: lists with commas, no quotes.
-fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),

@@ -1,12 +1,13 @@
 //! `kvaudit detect`: the detections over a period, and every alert with a finding in it.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::Args;
 
 use super::context::{Context, now};
-use super::{FailOn, Format, Outcome, WrongUse, note, progress, table, text, times};
-use crate::alert::{Alert, AlertState, Micros};
+use super::{FailOn, Format, Outcome, WrongUse, incidents, note, progress, table, text, times};
+use crate::alert::{Alert, AlertState, Incident, Micros};
 use crate::detection::{self, Library, Period, Rule};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
 use crate::store::{Access, SessionUse, Store};
@@ -80,6 +81,7 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
             table::counted(rules.len() as u64, "rule")
         ));
     }
+    print_incidents(context.format, &state, &alerts)?;
     print(context.format, &alerts)?;
     Ok(outcome(&run, &alerts, &args.fail_on))
 }
@@ -165,8 +167,9 @@ pub async fn evaluate(
     Ok(run)
 }
 
-/// Writes the alerts into the store's table, so that SQL and other engines see them.
+/// Brings the incidents up to date, then writes the alerts into the store's table, so that SQL and other engines see them.
 pub async fn export(store: &Store, state: &State) -> anyhow::Result<()> {
+    state.correlate(now().timestamp_micros())?;
     let filter = AlertFilter { include_suppressed: true, ..AlertFilter::default() };
     let mut alerts = Vec::new();
     let mut cursor: Option<String> = None;
@@ -229,6 +232,24 @@ pub fn print(format: Format, alerts: &[Alert]) -> anyhow::Result<()> {
             writeln!(out, "{}", table::alerts(alerts))?;
             writeln!(out, "{}", tally(alerts))?;
         }
+    }
+    Ok(())
+}
+
+/// The incidents that join several of these alerts, worst first; one that is a single alert is told by that alert.
+pub fn joined(state: &State, alerts: &[Alert]) -> anyhow::Result<Vec<Incident>> {
+    let filter = AlertFilter { states: vec![AlertState::Open, AlertState::Acknowledged], ..AlertFilter::default() };
+    let page = state.incidents(&filter, Order::SeverestFirst, MOST_ALERTS, None)?;
+    let ids: BTreeSet<&str> = alerts.iter().filter_map(|a| a.incident_id.as_deref()).collect();
+    let several = |i: &Incident| i.alert_ids.len() > 1 && ids.contains(i.incident_id.as_str());
+    Ok(page.incidents.into_iter().filter(several).collect())
+}
+
+/// For a person, incidents come before the alerts.
+fn print_incidents(format: Format, state: &State, alerts: &[Alert]) -> anyhow::Result<()> {
+    let incidents = if format == Format::Table { joined(state, alerts)? } else { Vec::new() };
+    if !incidents.is_empty() {
+        writeln!(std::io::stdout(), "{}\n{}\n", table::incidents(&incidents), incidents::tally(&incidents))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::alert::Severity;
 mod alerts;
 mod context;
 mod detect;
+mod incidents;
 mod ingest;
 mod progress;
 mod query;
@@ -77,6 +78,8 @@ enum Command {
     Detect(detect::DetectArgs),
     /// List, show, acknowledge, close or suppress alerts.
     Alerts(alerts::AlertsArgs),
+    /// List or show incidents: alerts that belong together, as one story.
+    Incidents(incidents::IncidentsArgs),
     /// Read-only SQL over events, the roll-ups and alerts.
     Query(query::QueryArgs),
     /// Serve the API and the page on loopback.
@@ -141,6 +144,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Ingest(args) => ingest::ingest(&context, args).await,
         Command::Detect(args) => detect::detect(&context, args).await,
         Command::Alerts(args) => alerts::alerts(&context, args).await,
+        Command::Incidents(args) => incidents::incidents(&context, args).await,
         Command::Query(args) => query::query(&context, args).await,
         Command::Serve(args) => serve::serve(&context, args).await,
         Command::Rules(args) => rules::rules(&context, args).await,

@@ -7,13 +7,15 @@ use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
 use super::{FailOn, Format, Outcome, detect, ingest, note, serve, table, times};
-use crate::alert::{Alert, Severity};
+use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
 use crate::store::{QueryLimits, Store};
 
 /// Alerts that the summary tells in sentences; the rest is in `kvaudit alerts list`.
 const TOP_ALERTS: usize = 10;
+/// As many incidents; the rest is in `kvaudit incidents list`.
+const TOP_INCIDENTS: usize = 5;
 
 /// Logs shorter than this hold no history to compare with: the least that detections ask for.
 const SETTLED: i64 = 3 * 86_400_000_000;
@@ -48,7 +50,9 @@ pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {
     evaluated.failed.extend(detect::broken(&library));
     let alerts = evaluated.alerts(&state, &rules)?;
     match context.format {
-        Format::Table => print_summary(&store, &report, (first, last), &alerts).await?,
+        Format::Table => {
+            print_summary(&store, &report, (first, last), &alerts, &detect::joined(&state, &alerts)?).await?
+        }
         format => detect::print(format, &alerts)?,
     }
     let alerted = detect::outcome(&evaluated, &alerts, &args.fail_on);
@@ -70,7 +74,13 @@ fn print_empty(format: Format, report: &Report) -> anyhow::Result<()> {
 }
 
 /// What a person wants to know first: how much, who, when, how bad, and the worst in sentences.
-async fn print_summary(store: &Store, report: &Report, span: (i64, i64), alerts: &[Alert]) -> anyhow::Result<()> {
+async fn print_summary(
+    store: &Store,
+    report: &Report,
+    span: (i64, i64),
+    alerts: &[Alert],
+    incidents: &[Incident],
+) -> anyhow::Result<()> {
     let known = Counts::read(store).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", ingest::sentence(report))?;
@@ -93,8 +103,11 @@ async fn print_summary(store: &Store, report: &Report, span: (i64, i64), alerts:
         );
         writeln!(out, "{}\n", table::wrapped(&told, table::width(), ""))?;
     }
-    let told: Vec<Alert> =
-        alerts.iter().filter(|a| a.severity > Severity::Informational).take(TOP_ALERTS).cloned().collect();
+    print_incidents(&mut out, incidents)?;
+    let shown = &incidents[..incidents.len().min(TOP_INCIDENTS)];
+    let alone = |alert: &&Alert| !shown.iter().any(|incident| incident.alert_ids.contains(&alert.alert_id));
+    let grave = alerts.iter().filter(|a| a.severity > Severity::Informational);
+    let told: Vec<Alert> = grave.filter(alone).take(TOP_ALERTS).cloned().collect();
     if !told.is_empty() {
         writeln!(out, "{}\n", table::alerts(&told))?;
     }
@@ -104,6 +117,17 @@ async fn print_summary(store: &Store, report: &Report, span: (i64, i64), alerts:
     if let Some(worst) = told.first() {
         writeln!(out, "in full: kvaudit alerts show {}", worst.alert_id.chars().take(8).collect::<String>())?;
     }
+    Ok(())
+}
+
+/// Alerts that belong together, before the alerts one by one.
+fn print_incidents(out: &mut impl Write, incidents: &[Incident]) -> anyhow::Result<()> {
+    let Some(worst) = incidents.first() else { return Ok(()) };
+    writeln!(out, "{}\n", table::incidents(&incidents[..incidents.len().min(TOP_INCIDENTS)]))?;
+    if incidents.len() > TOP_INCIDENTS {
+        writeln!(out, "all {} that join several alerts: kvaudit incidents list", incidents.len())?;
+    }
+    writeln!(out, "in full: kvaudit incidents show {}\n", worst.incident_id.chars().take(8).collect::<String>())?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::context::{Context, now};
 use super::{Outcome, WrongUse, note};
+use crate::config;
 use crate::serve::{self, AppState};
 use crate::state::State;
 use crate::store::Access;
@@ -17,7 +18,7 @@ use crate::store::Access;
 #[derive(Debug, Clone, Args)]
 pub struct Listen {
     /// Address to listen on; only loopback addresses until there is authentication [default: 127.0.0.1:8474].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = config::address)]
     listen: Option<SocketAddr>,
 }
 

@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 
 use super::text::{safe, safe_lines, short};
 use super::times;
-use crate::alert::{Alert, Severity};
+use crate::alert::{Alert, AlertState, Incident, Severity};
 
 /// Width of the terminal, or of a page where there is none. `COLUMNS` wins.
 pub fn width() -> usize {
@@ -82,19 +82,56 @@ pub fn severity_cell(severity: Severity) -> Cell {
 pub fn alerts(alerts: &[Alert]) -> String {
     let mut table = table(&["severity", "last seen", "alert", "what happened"]);
     for alert in alerts {
-        let mark = match (alert.suppressed, alert.state.as_str()) {
-            (true, _) => " (suppressed)".to_owned(),
-            (false, "open") => String::new(),
-            (false, state) => format!(" ({state})"),
-        };
         table.add_row([
             severity_cell(alert.severity),
             cell(&times::short(&alert.window_end)),
             cell(&alert.alert_id.chars().take(8).collect::<String>()),
-            cell(&format!("{}{mark}", alert.summary)),
+            cell(&format!("{}{}", alert.summary, mark(alert))),
         ]);
     }
     trimmed(&table)
+}
+
+/// Incidents as rows: how bad, when, which, how many alerts, and the story.
+pub fn incidents(incidents: &[Incident]) -> String {
+    let mut table = table(&["severity", "last seen", "incident", "alerts", "what happened"]);
+    for incident in incidents {
+        let mark = match incident.state {
+            AlertState::Open => String::new(),
+            state => format!(" ({})", state.as_str()),
+        };
+        table.add_row([
+            severity_cell(incident.severity),
+            cell(&times::short(&incident.last_seen)),
+            cell(&incident.incident_id.chars().take(8).collect::<String>()),
+            cell(&incident.alert_ids.len().to_string()),
+            cell(&format!("{}{mark}", incident.story)),
+        ]);
+    }
+    trimmed(&table)
+}
+
+/// Alerts of an incident in the order of time.
+pub fn timeline(alerts: &[Alert]) -> String {
+    let mut table = table(&["first seen", "severity", "alert", "what happened"]);
+    for alert in alerts {
+        table.add_row([
+            cell(&times::short(&alert.first_seen)),
+            severity_cell(alert.severity),
+            cell(&alert.alert_id.chars().take(8).collect::<String>()),
+            cell(&format!("{}{}", alert.summary, mark(alert))),
+        ]);
+    }
+    trimmed(&table)
+}
+
+/// What people did about an alert, where it is more than nothing.
+fn mark(alert: &Alert) -> String {
+    match (alert.suppressed, alert.state.as_str()) {
+        (true, _) => " (suppressed)".to_owned(),
+        (false, "open") => String::new(),
+        (false, state) => format!(" ({state})"),
+    }
 }
 
 /// The table without the blanks that pad its last column.

@@ -8,10 +8,12 @@ mod alert;
 mod alerts;
 mod guard;
 mod health;
+mod incidents;
 mod listen;
 mod page;
 mod page_alert;
 mod page_alerts;
+mod page_incident;
 mod params;
 mod problem;
 #[cfg(test)]
@@ -59,6 +61,9 @@ pub fn router(app: AppState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/alerts/{id}", get(alert::get))
+        .route("/incidents/{id}", get(page_incident::get))
+        .route("/api/v1/incidents", get(incidents::list))
+        .route("/api/v1/incidents/{id}", get(incidents::one))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)

@@ -84,12 +84,15 @@ fn entities(alert: &Alert) -> Markup {
     if !alert.techniques.is_empty() {
         rows.push(("techniques", techniques(&alert.techniques)));
     }
+    if let Some(id) = &alert.incident_id {
+        rows.push(("incident", html! { a href={ "/incidents/" (id) } { code { (id) } } }));
+    }
     rows.push(("alert", html! { code { (alert.alert_id) } }));
     pairs(rows)
 }
 
 /// ATT&CK ids, as links where they have the form of one.
-fn techniques(ids: &[String]) -> Markup {
+pub(super) fn techniques(ids: &[String]) -> Markup {
     let page = |id: &str| {
         let (technique, sub) = id.split_once('.').map_or((id, None), |(technique, sub)| (technique, Some(sub)));
         let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
@@ -126,7 +129,7 @@ fn evidence(alert: &Alert) -> Markup {
     pairs(alert.evidence.iter().map(|(name, v)| (name.as_str(), html! { bdi { (value(v)) } })).collect())
 }
 
-fn pairs(rows: Vec<(&str, Markup)>) -> Markup {
+pub(super) fn pairs(rows: Vec<(&str, Markup)>) -> Markup {
     html! {
         table.pairs { tbody {
             @for (name, value) in rows {

@@ -161,6 +161,7 @@ fn row(alert: &Alert) -> Markup {
                 a.title href=(link) { bdi { (visible(&alert.title)) } }
                 p { bdi { (visible(&alert.summary)) } }
                 a.rule href=(list_link([("rule", alert.rule_id.as_str())])) { bdi { (visible(&alert.rule_id)) } }
+                @if let Some(id) = &alert.incident_id { " · " a.rule href={ "/incidents/" (id) } { "incident" } }
             }
             td.caller data-label="Caller" { (caller(alert)) }
             td.vault data-label="Vault" { (entity(alert, "vault_name", Some("vault"))) }

@@ -72,7 +72,7 @@ impl IntoResponse for Page {
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         match &error {
-            StateError::NoAlert { .. } | StateError::BadId { .. } => {
+            StateError::NoAlert { .. } | StateError::NoIncident { .. } | StateError::BadId { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
             }
             StateError::Ambiguous { .. } => Self::new(StatusCode::BAD_REQUEST, "ambiguous_id", error.to_string()),

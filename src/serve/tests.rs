@@ -172,6 +172,49 @@ async fn one_alert_by_its_id_and_404_for_any_other() {
 }
 
 #[tokio::test]
+async fn incidents_list_filter_and_show_their_alerts() {
+    let (_dir, state) = three();
+    state.correlate(0).unwrap();
+    let callers = async |query: &str| {
+        let answer = get(&state, &format!("/api/v1/incidents{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+        let object = answer.json();
+        let incidents = object["incidents"].as_array().unwrap();
+        assert_eq!(object["total"], incidents.len(), "{query}");
+        let names = incidents.iter().map(|i| i["entities"]["principal_id"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    for (query, expected) in [
+        ("", "eve bob ann"),
+        ("?severity=high,medium", "bob ann"),
+        ("?min_severity=critical", "eve"),
+        ("?rule=denied_spike", "eve"),
+        ("?caller=bob", "bob"),
+        ("?vault=kv-a&state=open", "bob ann"),
+        ("?state=closed", ""),
+        ("?from=24h", "eve"),
+    ] {
+        assert_eq!(callers(query).await, expected, "{query}");
+    }
+    for (query, word) in [("?suppressed=true", "suppressed"), ("?colour=red", "'colour'"), ("?cursor=abc", "cursor")] {
+        let (status, message) = get(&state, &format!("/api/v1/incidents{query}")).await.error();
+        assert!(status == 400 && message.contains(word), "{query}: {status} {message}");
+    }
+    let list = get(&state, "/api/v1/incidents?caller=bob").await.json();
+    let id = list["incidents"][0]["incident_id"].as_str().unwrap();
+    let one = get(&state, &format!("/api/v1/incidents/{}", &id[..8])).await.json();
+    assert_eq!(one["incident_id"], id);
+    assert_eq!(one["alerts"][0]["incident_id"], id);
+    let page = get(&state, &format!("/incidents/{id}")).await;
+    assert!(page.status == StatusCode::OK && page.text.contains("bob read 40 secrets"), "{}", page.text);
+    assert!(get(&state, "/").await.text.contains(&format!("href=\"/incidents/{id}\"")), "the list leads to it");
+    for id in ["00000000000000000000000000000000", "abc"] {
+        assert_eq!(get(&state, &format!("/api/v1/incidents/{id}")).await.error().0, 404);
+        assert_eq!(get(&state, &format!("/incidents/{id}")).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
 async fn health_and_readiness_say_so_in_json() {
     let (_dir, state) = three();
     for (path, status) in [("/healthz", "ok"), ("/readyz", "ready")] {
@@ -307,7 +350,11 @@ async fn hostile_values_reach_json_exactly_and_the_page_as_text() {
         assert_eq!((&alert["summary"], &alert["entities"]["principal_id"]), (&json!(text), &json!(text)));
         assert_eq!(alert["evidence"][text], text);
         let id = alert["alert_id"].as_str().unwrap();
-        for target in ["/".to_owned(), format!("/alerts/{id}")] {
+        state.correlate(0).unwrap();
+        let incident = get(&state, "/api/v1/incidents").await.json()["incidents"][0].clone();
+        assert_eq!((&incident["title"], &incident["entities"]["principal_id"]), (&json!(text), &json!(text)));
+        let incident = incident["incident_id"].as_str().unwrap().to_owned();
+        for target in ["/".to_owned(), format!("/alerts/{id}"), format!("/incidents/{incident}")] {
             let page = get(&state, &target).await;
             assert_eq!(page.status, StatusCode::OK);
             check_markup(&page.text, text);

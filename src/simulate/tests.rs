@@ -137,7 +137,7 @@ const FIRST: [AttackKind; 11] = [
 /// Every attack there is, in a company with identities enough.
 fn every() -> Config {
     let attacks = AttackRequest::one_of_each(&AttackKind::ALL);
-    Config { days: 12, identities: 110, records_per_day: Some(6_000.0), attacks, ..usual() }
+    Config { days: 12, identities: 110, records_per_day: Some(3_000.0), attacks, ..usual() }
 }
 
 /// [`every`], lived once for all tests that only look at it.
@@ -302,11 +302,10 @@ fn every_attack_is_where_its_label_says() {
 
 #[test]
 fn so_is_every_slow_attack() {
-    for mut config in [usual(), every()] {
-        config.attacks.iter_mut().for_each(|a| a.form = Form::Slow);
-        let run = run(&config);
-        every_label_matches(&run.labels, &lines(&run.out), config.attacks.len());
-    }
+    let mut config = every();
+    config.attacks.iter_mut().for_each(|a| a.form = Form::Slow);
+    let run = run(&config);
+    every_label_matches(&run.labels, &lines(&run.out), config.attacks.len());
 }
 
 #[test]
@@ -346,10 +345,8 @@ fn what_is_left_open_is_drawn_by_the_seed() {
         mix(&mut config.attacks, seed);
         config
     };
-    for seed in [5, 6] {
-        let (one, two) = (run(&config(seed)), run(&config(seed)));
-        assert!(files(&one.out) == files(&two.out) && one.labels == two.labels, "seed {seed}");
-    }
+    let (one, two) = (run(&config(5)), run(&config(5)));
+    assert!(files(&one.out) == files(&two.out) && one.labels == two.labels);
 }
 
 fn every_label_matches(labels: &Value, lines: &[Line], count: usize) {

@@ -92,14 +92,20 @@ pub enum StateError {
         /// As it was asked for.
         id: String,
     },
-    /// Text that cannot be an alert's id.
-    #[error("'{id}' is no alert id: give at least the first 6 of its 32 hex digits")]
+    /// No incident has that id.
+    #[error("no incident has the id '{id}': `kvaudit incidents list` shows the ids")]
+    NoIncident {
+        /// As it was asked for.
+        id: String,
+    },
+    /// Text that cannot be an id of an alert or incident.
+    #[error("'{id}' is no id: give at least the first 6 of its 32 hex digits")]
     BadId {
         /// As it was asked for.
         id: String,
     },
-    /// Several alerts begin like that.
-    #[error("'{id}' fits several alerts ({candidates}): give more digits")]
+    /// Several alerts or incidents begin like that.
+    #[error("'{id}' fits several ({candidates}): give more digits")]
     Ambiguous {
         /// As it was asked for.
         id: String,

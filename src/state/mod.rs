@@ -1,5 +1,5 @@
-//! SQLite beside the store: findings, the alerts that they form, what people did about them, suppressions,
-//! bookmarks and the trail of changes.
+//! SQLite beside the store: findings, the alerts that they form, the incidents that these form, what people did about
+//! them, suppressions, bookmarks and the trail of changes.
 //!
 //! Keeps what changes; what is immutable (events) lies in the store's tables. Never reads the clock (a time is
 //! passed in), never evaluates a detection, never prints. A [`State`] is a cheap handle on one connection behind
@@ -8,9 +8,11 @@
 mod bookmark;
 mod chain;
 mod compose;
+mod correlate;
 mod cursor;
 mod drilldown;
 mod error;
+mod incident_query;
 mod open;
 mod people;
 mod query;
@@ -28,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 pub use error::StateError;
+pub use incident_query::{IncidentDetail, IncidentPage};
 pub use query::{AlertFilter, Counts, MAX_PAGE, Order, Page};
 pub use record::{Changes, RuleInfo};
 pub use risk::risk_score;

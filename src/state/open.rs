@@ -16,7 +16,7 @@ const FILE: &str = "state.db";
 const APPLICATION_ID: i64 = 0x6b76_6175;
 
 /// Migration n brings format n to format n + 1. Never edit one that was released: append.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("incidents.sql")];
 
 /// How long a call waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -215,6 +215,24 @@ mod tests {
             let message = refused.unwrap_err().to_string();
             assert!(message.contains("format 99") && message.contains("newer kvaudit"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_gains_incidents_and_keeps_its_alerts() {
+        let (dir, state) = crate::state::testing::state();
+        let rule = crate::state::testing::rule(0);
+        crate::state::testing::record(&state, &rule, (0, 9), &[crate::state::testing::finding("ann", 1)]);
+        // Back to how the first format was: what the second added is taken away.
+        let undo = "DROP INDEX alerts_by_incident; ALTER TABLE alerts DROP COLUMN incident_id;
+                    DROP TABLE incident_aliases; DROP TABLE incidents; PRAGMA user_version = 1;";
+        state.lock().execute_batch("PRAGMA foreign_keys = off").unwrap();
+        state.lock().execute_batch(undo).unwrap();
+        drop(state);
+        assert!(matches!(State::open_existing(dir.path(), "store-of-tests"), Err(StateError::Older { found: 1, .. })));
+        let state = State::open(dir.path(), "store-of-tests").unwrap();
+        state.correlate(1).unwrap();
+        let filter = crate::state::AlertFilter::default();
+        assert_eq!(state.incidents(&filter, crate::state::Order::NewestFirst, 9, None).unwrap().total, 1);
     }
 
     #[test]

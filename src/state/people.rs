@@ -30,18 +30,30 @@ pub(super) fn checked_note(note: &str) -> Result<(), StateError> {
 /// # Errors
 /// If the text is no id, fits none, or fits several.
 pub(super) fn resolve(connection: &Connection, id: &str) -> Result<String, StateError> {
+    // 'g' comes after every hex digit.
+    let sql = "SELECT alert_id FROM alerts WHERE alert_id >= ?1 AND alert_id < ?1 || 'g'
+               UNION SELECT alert_id FROM aliases WHERE alias >= ?1 AND alias < ?1 || 'g' LIMIT 4";
+    meant(connection, sql, id)?.map_err(|id| StateError::NoAlert { id })
+}
+
+/// The incident that an id means, by the same rules.
+pub(super) fn resolve_incident(connection: &Connection, id: &str) -> Result<String, StateError> {
+    let sql = "SELECT incident_id FROM incidents WHERE incident_id >= ?1 AND incident_id < ?1 || 'g'
+               UNION SELECT incident_id FROM incident_aliases WHERE alias >= ?1 AND alias < ?1 || 'g' LIMIT 4";
+    meant(connection, sql, id)?.map_err(|id| StateError::NoIncident { id })
+}
+
+/// The one id that the query finds for the beginning of one; inside, the text that fits none.
+fn meant(connection: &Connection, sql: &str, id: &str) -> Result<Result<String, String>, StateError> {
     let wanted = id.trim().to_ascii_lowercase();
     if !(6..=32).contains(&wanted.len()) || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(StateError::BadId { id: id.chars().take(64).collect() });
     }
-    // 'g' comes after every hex digit.
-    let sql = "SELECT alert_id FROM alerts WHERE alert_id >= ?1 AND alert_id < ?1 || 'g'
-               UNION SELECT alert_id FROM aliases WHERE alias >= ?1 AND alias < ?1 || 'g' LIMIT 4";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map([&wanted], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(StateError::NoAlert { id: wanted }),
+        [one] => Ok(Ok(one.clone())),
+        [] => Ok(Err(wanted)),
         _ => Err(StateError::Ambiguous { id: wanted, candidates: found.join(", ") }),
     }
 }

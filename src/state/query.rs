@@ -71,32 +71,18 @@ pub struct Counts {
     pub by_rule: BTreeMap<String, u64>,
 }
 
-/// A WHERE clause with its values.
-struct Clause {
-    sql: String,
-    values: Vec<Sql>,
+/// A WHERE clause with its values, over a table that is called `a`.
+pub(super) struct Clause {
+    pub(super) sql: String,
+    pub(super) values: Vec<Sql>,
 }
 
 impl Clause {
     /// Everything but suppression, which depends on the time of asking.
     fn of(filter: &AlertFilter) -> Self {
-        let mut clause = Self { sql: "1".to_owned(), values: Vec::new() };
-        if !filter.severities.is_empty() {
-            let ranks: Vec<i64> = filter.severities.iter().map(|s| severity_rank(*s)).collect();
-            clause.and("a.severity IN (SELECT value FROM json_each(?))", [json(&ranks).into()]);
-        }
-        if let Some(least) = filter.min_severity {
-            clause.and("a.severity >= ?", [severity_rank(least).into()]);
-        }
+        let mut clause = Self::common(filter);
         if let Some(rule) = &filter.rule {
             clause.and("a.rule_id = ?", [rule.clone().into()]);
-        }
-        if let Some(caller) = &filter.caller {
-            let names = ["principal_id", "app_id", "principal_name"].map(|name| format!("({})", entity(name)));
-            clause.and(&format!("({})", names.join(" OR ")), std::iter::repeat_n(caller.clone().into(), 3));
-        }
-        if let Some(vault) = &filter.vault {
-            clause.and(&entity("vault_name"), [vault.clone().into()]);
         }
         if filter.from.is_some() || filter.to.is_some() {
             let (from, to) = (filter.from.unwrap_or(Micros::MIN), filter.to.unwrap_or(Micros::MAX));
@@ -114,7 +100,46 @@ impl Clause {
         clause
     }
 
-    fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Sql>) {
+    /// What a filter asks of incidents.
+    pub(super) fn of_incidents(filter: &AlertFilter) -> Self {
+        let mut clause = Self::common(filter);
+        if let Some(rule) = &filter.rule {
+            clause.and("? IN (SELECT value FROM json_each(a.rule_ids))", [rule.clone().into()]);
+        }
+        if let Some(from) = filter.from {
+            clause.and("a.last_seen > ?", [from.into()]);
+        }
+        if let Some(to) = filter.to {
+            clause.and("a.first_seen <= ?", [to.into()]);
+        }
+        if !filter.states.is_empty() {
+            let states: Vec<&str> = filter.states.iter().map(|s| s.as_str()).collect();
+            clause.and("a.state IN (SELECT value FROM json_each(?))", [json(&states).into()]);
+        }
+        clause
+    }
+
+    /// What alerts and incidents have in common: severity, caller, vault.
+    fn common(filter: &AlertFilter) -> Self {
+        let mut clause = Self { sql: "1".to_owned(), values: Vec::new() };
+        if !filter.severities.is_empty() {
+            let ranks: Vec<i64> = filter.severities.iter().map(|s| severity_rank(*s)).collect();
+            clause.and("a.severity IN (SELECT value FROM json_each(?))", [json(&ranks).into()]);
+        }
+        if let Some(least) = filter.min_severity {
+            clause.and("a.severity >= ?", [severity_rank(least).into()]);
+        }
+        if let Some(caller) = &filter.caller {
+            let names = ["principal_id", "app_id", "principal_name"].map(|name| format!("({})", entity(name)));
+            clause.and(&format!("({})", names.join(" OR ")), std::iter::repeat_n(caller.clone().into(), 3));
+        }
+        if let Some(vault) = &filter.vault {
+            clause.and(&entity("vault_name"), [vault.clone().into()]);
+        }
+        clause
+    }
+
+    pub(super) fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Sql>) {
         self.sql.push_str(" AND ");
         self.sql.push_str(sql);
         self.values.extend(values);
@@ -155,7 +180,7 @@ impl State {
         // One transaction, so that page and total are of one moment.
         let transaction = connection.transaction()?;
         let clause = Clause::of(filter).without_suppressed(filter, now);
-        let total = count(&transaction, &clause)?;
+        let total = count_of(&transaction, "alerts", &clause)?;
         let (mut alerts, mut positions) = select(&transaction, clause, order, limit + 1, after, now)?;
         let more = alerts.len() > limit;
         alerts.truncate(limit);
@@ -218,8 +243,9 @@ impl State {
     }
 }
 
-fn count(connection: &Connection, clause: &Clause) -> Result<u64, StateError> {
-    let sql = format!("SELECT count(*) FROM alerts a WHERE {}", clause.sql);
+/// How many rows of a table the clause lets through. The table's name is a literal of this room.
+pub(super) fn count_of(connection: &Connection, table: &str, clause: &Clause) -> Result<u64, StateError> {
+    let sql = format!("SELECT count(*) FROM {table} a WHERE {}", clause.sql);
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row(params_from_iter(&clause.values), |row| row.get::<_, i64>(0))?.unsigned_abs())
 }

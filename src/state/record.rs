@@ -8,7 +8,7 @@ use serde_json::json;
 use super::chain::{self, Known, Link, Segment};
 use super::rows::{self, StoredFinding, json, severity_rank, state_of};
 use super::suppress::{self, Suppression};
-use super::{State, StateError, compose, trail};
+use super::{State, StateError, compose, correlate, trail};
 use crate::alert::{Alert, Finding, Micros, Severity, alert_id, finding_id};
 
 /// The evidence column with which a rule narrows its drilldown: SQL text of the rule's file, not shown.
@@ -274,6 +274,7 @@ impl Recording<'_> {
         run("UPDATE findings SET alert_id = ?2 WHERE alert_id = ?1")?;
         run("UPDATE aliases SET alert_id = ?2 WHERE alert_id = ?1")?;
         run("INSERT OR REPLACE INTO aliases (alias, alert_id) VALUES (?1, ?2)")?;
+        correlate::alert_merged(self.transaction, gone, into)?;
         self.transaction.prepare_cached("DELETE FROM alerts WHERE alert_id = ?1")?.execute([gone])?;
         let detail = json!({ "into": into, "state": segment.standing.state.as_str() });
         trail::append(self.transaction, self.now, trail::ENGINE, "merge", gone, &detail)?;

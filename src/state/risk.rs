@@ -6,13 +6,7 @@ use crate::alert::Severity;
 /// of improbability (`-log10 p`), 15 at most. So an alert never outranks one of a higher severity, and p = 0 is the
 /// most that counts. Without a p-value the severity alone counts.
 pub fn risk_score(severity: Severity, p_value: Option<f64>) -> u8 {
-    let base = match severity {
-        Severity::Informational => 5,
-        Severity::Low => 25,
-        Severity::Medium => 45,
-        Severity::High => 65,
-        Severity::Critical => 85,
-    };
+    let base = severity.risk_floor();
     let decades = match p_value {
         // A hair is added because log10 of a power of ten may fall just short of the whole number.
         Some(p) if (0.0..=1.0).contains(&p) => (-p.log10() + 1e-9).clamp(0.0, 15.0) as u8,

@@ -29,7 +29,7 @@ pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("maps with text keys serialise")
 }
 
-fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StateError> {
+pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StateError> {
     serde_json::from_str(text).map_err(|source| StateError::Damaged { what, source })
 }
 
@@ -77,7 +77,7 @@ fn finding(row: &Row<'_>) -> Result<StoredFinding, StateError> {
 }
 
 /// Columns of an alert, in the order that [`alert`] reads; the table's name is `a`.
-pub(super) const ALERT_COLUMNS: &str = "a.alert_id, a.body, a.state, a.withdrawn, a.suppressed_until, a.created_at, a.updated_at, a.severity, a.window_end";
+pub(super) const ALERT_COLUMNS: &str = "a.alert_id, a.body, a.state, a.withdrawn, a.suppressed_until, a.created_at, a.updated_at, a.severity, a.window_end, a.incident_id";
 
 /// An alert as people see it at `now`.
 pub(super) fn alert(row: &Row<'_>, now: Micros) -> Result<Alert, StateError> {
@@ -87,6 +87,7 @@ pub(super) fn alert(row: &Row<'_>, now: Micros) -> Result<Alert, StateError> {
     Ok(Alert {
         alert_id: row.get(0)?,
         state: if withdrawn { AlertState::Withdrawn } else { state_of(&row.get::<_, String>(2)?) },
+        incident_id: row.get(9)?,
         suppressed: until.is_some_and(|until| until > now),
         created_at: rfc3339(row.get(5)?),
         updated_at: rfc3339(row.get(6)?),

@@ -31,6 +31,21 @@ pub enum SessionUse {
 /// Memory of a session for detections.
 const DETECTION_MEMORY: usize = 1 << 30;
 
+/// Functions that make something of any size out of a number. What functions hold is counted by nobody, so people's SQL is
+/// bounded without them only.
+const SWELLING: &[&str] = &[
+    "repeat",
+    "lpad",
+    "rpad",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+    "range",
+    "generate_series",
+    "gen_series",
+];
+
 /// Most bytes that one session may spill to the system's directory for temporary files.
 const SPILL: u64 = 16 << 30;
 
@@ -65,7 +80,11 @@ pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, Sto
     // DataFusion 55's `eliminate_cross_join` loses an equality whose one side draws on two tables, and multiplies rows.
     let rules = state.optimizers().iter().filter(|rule| rule.name() != "eliminate_cross_join").cloned().collect();
     let state = SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
-    Ok(SessionContext::new_with_state(state))
+    let ctx = SessionContext::new_with_state(state);
+    if let SessionUse::People { .. } = use_ {
+        SWELLING.iter().for_each(|name| ctx.deregister_udf(name));
+    }
+    Ok(ctx)
 }
 
 /// Registers a table at the version that `table` stands at.

@@ -118,20 +118,21 @@ fn files_may_be_there_before_the_store_is() {
 
 #[test]
 fn alerts_name_callers_as_the_directory_does() {
-    let place = Place::new();
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/sample-logs");
+    let place = Place::sampled();
     let caller = |alerts: &serde_json::Value| {
         let found = alerts.as_array().expect("alerts").iter().find(|a| a["rule_id"] == "mass_secret_read").cloned();
         found.expect("the sample holds a mass read")
     };
-    let before = caller(&place.run(&["run", "--once", "--format", "json", sample]).code(0).json());
+    let before = caller(&place.run(&["alerts", "list", "--format", "json"]).code(0).json());
     let (id, logged) = (before["entities"]["principal_id"].clone(), before["entities"]["principal_name"].clone());
     let id = id.as_str().expect("one caller");
     place.file(
         "store/context/directory.csv",
         format!("id,name,kind\n{},\"Anna, of the night\",user\n", id.to_uppercase()),
     );
-    let after = caller(&place.run(&["detect", "--from", "30d", "--format", "json"]).code(0).json());
+    let after = caller(
+        &place.run(&["detect", "--from", "30d", "--rule", "mass_secret_read", "--format", "json"]).code(0).json(),
+    );
     assert_eq!(after["alert_id"], before["alert_id"], "names are no part of an identity");
     assert_eq!(after["entities"]["principal_name"], "Anna, of the night");
     let summary = after["summary"].as_str().expect("a sentence");

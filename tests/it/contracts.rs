@@ -44,9 +44,7 @@ fn the_event_table_stands_in_the_contract_column_by_column() {
 
 #[test]
 fn an_alert_has_the_documented_fields() {
-    let place = Place::new();
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/sample-logs");
-    let alerts = place.run(&["run", "--once", "--format", "json", sample]).code(0).json();
+    let alerts = Place::sampled().run(&["alerts", "list", "--format", "json"]).code(0).json();
     let documented: BTreeSet<String> = table("An alert in JSON").into_iter().map(|(name, _)| name).collect();
     for alert in alerts.as_array().expect("alerts") {
         let mut fields: BTreeSet<String> = alert.as_object().expect("an object").keys().cloned().collect();
@@ -54,6 +52,17 @@ fn an_alert_has_the_documented_fields() {
         assert_eq!(fields, documented);
         let score = alert["risk_score"].as_u64().expect("a number");
         assert!(score <= 100);
+    }
+}
+
+#[test]
+fn an_incident_has_the_documented_fields() {
+    let incidents = Place::sampled().run(&["incidents", "list", "--format", "json"]).code(0).json();
+    let documented: BTreeSet<String> = table("An incident in JSON").into_iter().map(|(name, _)| name).collect();
+    assert!(!incidents.as_array().expect("incidents").is_empty());
+    for incident in incidents.as_array().expect("incidents") {
+        let fields: BTreeSet<String> = incident.as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(fields, documented);
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod contracts;
 mod detect;
 mod idempotence;
+mod incidents;
 mod ingest;
 mod interchange;
 mod kill;

@@ -30,6 +30,9 @@ fn only_selects_over_the_stores_tables_run() {
         "SELECT * FROM nowhere",
         "CREATE VIEW v AS SELECT 1",
         "TRUNCATE TABLE events",
+        "SELECT length(repeat('x', 2000000000))",
+        "SELECT cardinality(range(0, 4000000000))",
+        "SELECT length(lpad('x', 2000000000, 'y'))",
     ] {
         let ran = place.run(&["query", sql]);
         assert_eq!(ran.code, 1, "{sql}\n{}{}", ran.out, ran.err);

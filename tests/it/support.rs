@@ -3,8 +3,20 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
+
+/// Where the sample logs lie.
+pub const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sample-logs");
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let (path, to) = entry.map(|e| (e.path(), to.join(e.file_name()))).expect("an entry");
+        if path.is_dir() { copy_folder(&path, &to) } else { drop(std::fs::copy(&path, &to).expect("a copy")) }
+    }
+}
 
 /// A test's directory with a store in it.
 pub struct Place {
@@ -46,6 +58,18 @@ impl From<Output> for Ran {
 impl Place {
     pub fn new() -> Place {
         Place { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    /// After the main job on the sample logs, which is done once for all tests that begin with it.
+    pub fn sampled() -> Place {
+        static DONE: LazyLock<Place> = LazyLock::new(|| {
+            let place = Place::new();
+            place.run(&["run", "--once", SAMPLE]).code(0);
+            place
+        });
+        let place = Place::new();
+        copy_folder(&DONE.store(), &place.store());
+        place
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
