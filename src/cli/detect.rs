@@ -13,7 +13,7 @@ use crate::state::{AlertFilter, Order, RuleInfo, State};
 use crate::store::{Access, SessionUse, Store};
 
 /// A day: the period of `detect` unless told otherwise.
-const DAY: Micros = 86_400_000_000;
+pub const DAY: Micros = 86_400_000_000;
 /// Alerts that a command prints at the most; the rest is named by its number.
 pub const MOST_ALERTS: usize = 10_000;
 
@@ -191,7 +191,8 @@ pub async fn export(store: &Store, state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn info(rule: &Rule) -> RuleInfo {
+/// What the state keeps of a rule.
+pub fn info(rule: &Rule) -> RuleInfo {
     RuleInfo {
         rule_id: rule.id.clone(),
         title: rule.header.title.clone(),

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::alert::Severity;
 
 mod alerts;
+mod backtest;
 mod context;
 mod detect;
 mod incidents;

@@ -1,4 +1,4 @@
-//! `kvaudit rules`: list, show, check, test, score.
+//! `kvaudit rules`: list, show, check, test, new, page; backtest and score in files of their own.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Args, Subcommand};
 use futures::future::BoxFuture;
 
+use super::backtest::{BacktestArgs, backtest};
 use super::context::Context;
 use super::{Format, Outcome, WrongUse, note, table};
-use crate::detection::{Library, Rule, StandIn, cases, check};
+use crate::detection::{Library, Rule, StandIn, cases, check, library, page};
 
 /// Arguments of `rules`.
 #[derive(Debug, Args)]
@@ -41,6 +42,15 @@ enum Action {
         /// Only these rules.
         ids: Vec<String>,
     },
+    /// Begin a detection of your own: a file that works and one with its cases, in the folder of your detections.
+    New {
+        /// Its id, in snake case: the file's name.
+        id: String,
+    },
+    /// The catalogue as a page in Markdown, with ATT&CK coverage.
+    Page,
+    /// What the detections would have told over a period, and what other parameters change; keeps nothing.
+    Backtest(BacktestArgs),
     /// Hold the alerts in the store against the labels of simulated logs: recall, false alerts, time to alert.
     Score {
         /// The labels.json that kvaudit simulate wrote beside the logs.
@@ -60,6 +70,12 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
         Action::Show { id } => show(find(&library, &id)?),
         Action::Check { ids } => check_rules(&chosen(&library, &ids)?).await,
         Action::Test { ids } => test_rules(&chosen(&library, &ids)?).await,
+        Action::New { id } => new(context, args.folder.as_ref(), &id),
+        Action::Page => {
+            write!(std::io::stdout().lock(), "{}", page::markdown(library.rules()))?;
+            Ok(Outcome::Done)
+        }
+        Action::Backtest(asked) => backtest(context, &library, &asked).await,
         Action::Score { labels } => super::score::score(context, &library, &labels).await,
     }?;
     Ok(if broken.is_empty() { outcome } else { Outcome::Partial })
@@ -125,6 +141,19 @@ fn describe(rule: &Rule) -> serde_json::Value {
 
 fn show(rule: &Rule) -> anyhow::Result<Outcome> {
     writeln!(std::io::stdout().lock(), "{}", rule.sql.trim_end())?;
+    Ok(Outcome::Done)
+}
+
+fn new(context: &Context, folder: Option<&PathBuf>, id: &str) -> anyhow::Result<Outcome> {
+    let Some(folder) = folder.or(context.config.rules_folder.as_ref()) else {
+        let missing = "say where your detections lie: --folder DIR, or folder under [rules] in the configuration";
+        return Err(WrongUse(missing.to_owned()).into());
+    };
+    let paths = library::write_new(folder, id)?;
+    for path in &paths {
+        writeln!(std::io::stdout(), "{}", path.display())?;
+    }
+    note(&format!("change both, then: kvaudit rules check {id} --folder {}", folder.display()));
     Ok(Outcome::Done)
 }
 

@@ -2,7 +2,8 @@
 //! Putting a file into `queries/detections` (or the user's folder) is all it takes. Runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::Statement;
 use rust_embed::RustEmbed;
@@ -158,6 +159,32 @@ fn agree(path: &str, text: &str, header: &Header, statement: &Statement) -> Resu
 pub(super) fn line_in(message: &str) -> Option<usize> {
     let rest = message.split("Line: ").nth(1)?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// A new detection and its cases, to be changed: a whole one that passes its checks.
+pub const TEMPLATE: (&str, &str) =
+    (include_str!("../../queries/template/rule.sql"), include_str!("../../queries/template/rule.test.toml"));
+
+/// Writes the [`TEMPLATE`] as `dir`/`id`.sql with its cases beside it; gives back both paths. Overwrites nothing.
+///
+/// # Errors
+/// The id is none, the files are there already or cannot be written.
+pub fn write_new(dir: &Path, id: &str) -> Result<[PathBuf; 2], DetectionError> {
+    let paths = [dir.join(format!("{id}{SQL}")), dir.join(format!("{id}{TESTS}"))];
+    let failed = |path: &Path, message: String| DetectionError::File {
+        place: Place::file(&path.display().to_string()),
+        message,
+    };
+    if !is_snake_case(id) {
+        return Err(failed(&paths[0], format!("'{id}' is no id: write it in snake case (a to z, digits and _)")));
+    }
+    std::fs::create_dir_all(dir).map_err(|e| failed(dir, format!("cannot make this folder: {e}")))?;
+    for (path, text) in paths.iter().zip([TEMPLATE.0, TEMPLATE.1]) {
+        let mut file =
+            std::fs::File::create_new(path).map_err(|e| failed(path, format!("cannot make this file: {e}")))?;
+        file.write_all(text.as_bytes()).map_err(|e| failed(path, format!("cannot write this file: {e}")))?;
+    }
+    Ok(paths)
 }
 
 /// What the configuration changes: which detections are off, and parameters by `detection.parameter`.

@@ -16,6 +16,7 @@ pub mod functions;
 pub mod header;
 mod json;
 pub mod library;
+pub mod page;
 pub mod parameter;
 pub mod period;
 pub mod properties;

@@ -54,6 +54,17 @@ impl State {
         Ok(Self::with(connection))
     }
 
+    /// A state in memory that nobody else sees: for trying detections out.
+    ///
+    /// # Errors
+    /// If SQLite has no memory left.
+    pub fn in_memory() -> Result<Self, StateError> {
+        let path = Path::new(":memory:");
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        migrate(&mut connection, path, "none")?;
+        Ok(Self::with(connection))
+    }
+
     fn with(connection: Connection) -> Self {
         Self { connection: Arc::new(Mutex::new(connection)) }
     }

@@ -47,3 +47,46 @@ fn a_users_folder_adds_and_replaces_and_its_mistakes_are_told_with_the_line() {
     let ran = place.run(&["rules", "list", "--folder", "mine"]).code(1);
     assert!(ran.err.contains("broken.sql") && ran.err.contains("sevrity"), "{}", ran.err);
 }
+
+#[test]
+fn the_page_of_detections_is_current() {
+    let page = Place::new().run(&["rules", "page"]).code(0).out;
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/detections.md")).unwrap_or_default();
+    assert!(kept == page, "docs/detections.md is not current: kvaudit rules page > docs/detections.md");
+}
+
+#[test]
+fn a_new_detection_passes_its_checks_and_overwrites_nothing() {
+    let place = Place::new();
+    place.run(&["rules", "new", "my_rule"]).code(2);
+    place.run(&["rules", "new", "my_rule", "--folder", "mine"]).code(0);
+    place.run(&["rules", "check", "my_rule", "--folder", "mine"]).code(0);
+    let tested = place.run(&["rules", "test", "my_rule", "--folder", "mine"]).code(0);
+    assert!(tested.out.contains("2 cases passed, 0 failed"), "{}", tested.out);
+    place.file("mine/my_rule.sql", "changed");
+    place.run(&["rules", "new", "my_rule", "--folder", "mine"]).code(1);
+    assert_eq!(std::fs::read_to_string(place.path("mine/my_rule.sql")).unwrap(), "changed");
+    let refused = place.run(&["rules", "new", "../My Rule", "--folder", "mine"]).code(1);
+    assert!(refused.err.contains("snake case"), "{}", refused.err);
+}
+
+#[test]
+fn a_backtest_tells_what_another_parameter_changes_and_keeps_nothing() {
+    let place = Place::sampled();
+    let before = place.run(&["alerts", "list", "--all", "--format", "json"]).code(0).json();
+    let set = ["rules", "backtest", "--set", "chatty_caller.min_rereads=100000", "--format", "json"];
+    let told = place.run(&set).code(0).json();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "only what changed is asked: {told}");
+    assert_eq!((&told[0]["rule_id"], &told[0]["low_and_above"]), (&"chatty_caller".into(), &1.into()), "{told}");
+    let change = &told[0]["change"];
+    assert_eq!(
+        (change["added"].as_array().map(Vec::len), change["removed"].as_array().map(Vec::len)),
+        (Some(0), Some(1))
+    );
+    assert_eq!(place.run(&["alerts", "list", "--all", "--format", "json"]).code(0).json(), before);
+    for wrong in ["chatty_caller", "chatty_caller.nothing=1", "nobody.x=1", "chatty_caller.min_rereads=many"] {
+        place.run(&["rules", "backtest", "--set", wrong]).code(2);
+    }
+    let table = place.run(&["rules", "backtest", "throttling", "honey_object"]).code(0).out;
+    assert!(table.contains("throttling") && table.contains("2 rules: 1 alert, 1 of low"), "{table}");
+}

@@ -14,7 +14,11 @@ fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let (path, to) = entry.map(|e| (e.path(), to.join(e.file_name()))).expect("an entry");
-        if path.is_dir() { copy_folder(&path, &to) } else { drop(std::fs::copy(&path, &to).expect("a copy")) }
+        if path.is_dir() {
+            copy_folder(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).expect("a copy");
+        }
     }
 }
 
