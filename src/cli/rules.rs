@@ -60,6 +60,10 @@ enum Action {
 }
 
 pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome> {
+    // The folder of a first detection need not be there yet.
+    if let Action::New { id } = &args.action {
+        return new(context, args.folder.as_ref(), id);
+    }
     let library = context.library(args.folder.as_ref())?;
     let broken = super::detect::broken(&library);
     for failure in &broken {
@@ -70,7 +74,7 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
         Action::Show { id } => show(find(&library, &id)?),
         Action::Check { ids } => check_rules(&chosen(&library, &ids)?).await,
         Action::Test { ids } => test_rules(&chosen(&library, &ids)?).await,
-        Action::New { id } => new(context, args.folder.as_ref(), &id),
+        Action::New { .. } => unreachable!("done before the library is read"),
         Action::Page => {
             write!(std::io::stdout().lock(), "{}", page::markdown(library.rules()))?;
             Ok(Outcome::Done)

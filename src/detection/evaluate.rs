@@ -105,9 +105,12 @@ async fn events(ctx: &SessionContext) -> Result<usize, DetectionError> {
 pub struct FewRows;
 
 fn for_few_rows(ctx: &SessionContext) -> SessionContext {
-    let state = ctx.state();
-    let config = state.config().clone().with_extension(Arc::new(FewRows));
-    SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build())
+    let mut builder = SessionStateBuilder::new_from_existing(ctx.state());
+    // Within the builder: a configuration from outside would have it make an empty catalog.
+    if let Some(config) = builder.config() {
+        config.set_extension(Arc::new(FewRows));
+    }
+    SessionContext::new_with_state(builder.build())
 }
 
 const A_YEAR: Micros = 366 * 86_400_000_000;
