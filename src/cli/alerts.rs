@@ -181,10 +181,7 @@ async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) 
 
 /// Fails where no detection has that id.
 fn known_rule(context: &Context, id: &str) -> anyhow::Result<()> {
-    let library = context.library(None)?;
-    if library.get(id).is_none() {
-        return Err(WrongUse(format!("there is no rule '{id}': kvaudit rules list shows those there are")).into());
-    }
+    context.library(None)?.find(id).map_err(WrongUse)?;
     Ok(())
 }
 

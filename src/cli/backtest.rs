@@ -90,17 +90,9 @@ pub async fn backtest(context: &Context, library: &Library, args: &BacktestArgs)
 }
 
 /// The rules that are asked: those that are named, else those with a changed parameter, else all.
-fn chosen<'a>(library: &'a Library, ids: &[String], changed: &[Rule]) -> anyhow::Result<Vec<&'a Rule>> {
-    let named: Vec<&str> = match ids {
-        [] => changed.iter().map(|rule| rule.id.as_str()).collect(),
-        ids => ids.iter().map(String::as_str).collect(),
-    };
-    if named.is_empty() {
-        return Ok(library.rules().iter().collect());
-    }
-    let find =
-        |id: &str| library.get(id).ok_or_else(|| WrongUse(format!("there is no rule '{id}': see kvaudit rules list")));
-    Ok(named.into_iter().map(find).collect::<Result<_, _>>()?)
+fn chosen<'a>(library: &'a Library, ids: &[String], changed: &[Rule]) -> Result<Vec<&'a Rule>, WrongUse> {
+    let changed: Vec<String> = changed.iter().map(|rule| rule.id.clone()).collect();
+    library.choose(if ids.is_empty() { &changed } else { ids }).map_err(WrongUse)
 }
 
 /// The rules that `--set` changes, with their new values.
@@ -110,7 +102,7 @@ fn changed(library: &Library, set: &[String]) -> anyhow::Result<Vec<Rule>> {
         let wrong = |why: String| WrongUse(format!("--set {one}: {why}"));
         let (name, value) = one.split_once('=').ok_or_else(|| wrong("write RULE.PARAMETER=VALUE".to_owned()))?;
         let (id, parameter) = name.split_once('.').ok_or_else(|| wrong("write RULE.PARAMETER=VALUE".to_owned()))?;
-        let rule = library.get(id).ok_or_else(|| wrong(format!("there is no rule '{id}'")))?;
+        let rule = library.find(id).map_err(wrong)?;
         // A number or truth value as it stands; what is none of these is text: "10m" needs no quotes here.
         let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
         let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));

@@ -58,7 +58,7 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
         .into());
     }
     let period = Period { from: from.max(first), to: to.min(end) };
-    let rules = selected(&library, &args.rules)?;
+    let rules = library.choose(&args.rules).map_err(WrongUse)?;
     if period.from >= period.to {
         note(&format!(
             "there are no records from {} to {} UTC: the store's are from {} to {}",
@@ -112,21 +112,6 @@ impl Run {
 /// A sentence for each of the user's files that is no detection.
 pub fn broken(library: &Library) -> Vec<String> {
     library.broken().iter().map(|error| format!("a detection could not be read: {error}")).collect()
-}
-
-/// The rules that were asked for, all of them by default.
-fn selected<'a>(library: &'a Library, ids: &[String]) -> anyhow::Result<Vec<&'a Rule>> {
-    if ids.is_empty() {
-        return Ok(library.rules().iter().collect());
-    }
-    ids.iter()
-        .map(|id| {
-            library.get(id).ok_or_else(|| {
-                let all = library.rules().iter().map(|r| r.id.as_str()).collect::<Vec<_>>().join(", ");
-                WrongUse(format!("there is no rule '{id}': known are {all}")).into()
-            })
-        })
-        .collect()
 }
 
 /// Evaluates the rules, stores findings and alerts, and exports the alerts as a table. A rule that fails does not stop the others.

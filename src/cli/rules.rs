@@ -71,9 +71,9 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
     }
     let outcome = match args.action {
         Action::List => list(context.format, &library),
-        Action::Show { id } => show(find(&library, &id)?),
-        Action::Check { ids } => check_rules(&chosen(&library, &ids)?).await,
-        Action::Test { ids } => test_rules(&chosen(&library, &ids)?).await,
+        Action::Show { id } => show(library.find(&id).map_err(WrongUse)?),
+        Action::Check { ids } => check_rules(&library.choose(&ids).map_err(WrongUse)?).await,
+        Action::Test { ids } => test_rules(&library.choose(&ids).map_err(WrongUse)?).await,
         Action::New { .. } => unreachable!("done before the library is read"),
         Action::Page => {
             write!(std::io::stdout().lock(), "{}", page::markdown(library.rules()))?;
@@ -83,14 +83,6 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
         Action::Score { labels } => super::score::score(context, &library, &labels).await,
     }?;
     Ok(if broken.is_empty() { outcome } else { Outcome::Partial })
-}
-
-fn find<'a>(library: &'a Library, id: &str) -> anyhow::Result<&'a Rule> {
-    library.get(id).ok_or_else(|| WrongUse(format!("there is no rule '{id}': see kvaudit rules list")).into())
-}
-
-fn chosen<'a>(library: &'a Library, ids: &[String]) -> anyhow::Result<Vec<&'a Rule>> {
-    if ids.is_empty() { Ok(library.rules().iter().collect()) } else { ids.iter().map(|id| find(library, id)).collect() }
 }
 
 fn list(format: Format, library: &Library) -> anyhow::Result<Outcome> {

@@ -254,6 +254,32 @@ impl Library {
     pub fn get(&self, id: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.id == id)
     }
+
+    /// The detections of these ids, in their order; all of them where none is named.
+    ///
+    /// # Errors
+    /// As [`Library::find`].
+    pub fn choose(&self, ids: &[String]) -> Result<Vec<&Rule>, String> {
+        if ids.is_empty() { Ok(self.rules.iter().collect()) } else { ids.iter().map(|id| self.find(id)).collect() }
+    }
+
+    /// A detection by its id.
+    ///
+    /// # Errors
+    /// What to say where there is none.
+    pub fn find(&self, id: &str) -> Result<&Rule, String> {
+        self.get(id).ok_or_else(|| unknown(id, self.rules.iter().map(|rule| rule.id.as_str())))
+    }
+}
+
+/// What to say of an id that is none of these: the one that was probably meant, and where all are listed.
+fn unknown<'a>(id: &str, ids: impl Iterator<Item = &'a str>) -> String {
+    /// Below this a likeness is chance.
+    const ALIKE: f64 = 0.8;
+    let likeness = |other: &str| strsim::jaro_winkler(id, other);
+    let nearest = ids.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) >= ALIKE);
+    let meant = nearest.map(|other| format!("did you mean '{other}'? ")).unwrap_or_default();
+    format!("there is no rule '{id}': {meant}kvaudit rules list shows those there are")
 }
 
 fn verify_ids(ids: &[String], overrides: &Overrides) -> Result<(), DetectionError> {
@@ -262,8 +288,7 @@ fn verify_ids(ids: &[String], overrides: &Overrides) -> Result<(), DetectionErro
         named.chain(overrides.params.keys().map(|name| name.split_once('.').map_or(name.as_str(), |(id, _)| id)));
     for id in named {
         if !ids.iter().any(|known| known == id) {
-            let message = format!("there is no detection '{id}': there are {}", ids.join(", "));
-            return Err(DetectionError::Override { message });
+            return Err(DetectionError::Override { message: unknown(id, ids.iter().map(String::as_str)) });
         }
     }
     Ok(())
@@ -407,8 +432,8 @@ mod tests {
         assert!(library.get("throttling").is_none());
         assert_eq!(library.get("busy_caller").unwrap().values()["least"], Parameter::Integer(7));
         let cases: [(_, _, toml::Value, _); 6] = [
-            (Some("throtling"), None, 0.into(), "there is no detection 'throtling': there are busy_caller"),
-            (None, Some("busy.least"), 1.into(), "there is no detection 'busy'"),
+            (Some("throtling"), None, 0.into(), "there is no rule 'throtling': did you mean 'throttling'?"),
+            (None, Some("busy.least"), 1.into(), "there is no rule 'busy': did you mean 'busy_caller'?"),
             (None, Some("busy_caller.most"), 1.into(), "has no parameter 'most': it has least"),
             (None, Some("busy_caller"), 1.into(), "has no parameter ''"),
             (None, Some("busy_caller.least"), 0.into(), "0 is outside the range 1 to any"),

@@ -137,7 +137,7 @@ const FIRST: [AttackKind; 11] = [
 /// Every attack there is, in a company with identities enough.
 fn every() -> Config {
     let attacks = AttackRequest::one_of_each(&AttackKind::ALL);
-    Config { days: 12, identities: 110, records_per_day: Some(3_000.0), attacks, ..usual() }
+    Config { days: 12, identities: 110, records_per_day: Some(6_000.0), attacks, ..usual() }
 }
 
 /// [`every`], lived once for all tests that only look at it.
