@@ -20,7 +20,8 @@ fn names(alert: &Value, entity: &str, value: &Value) -> bool {
 /// Is the alert about an attack: its caller or vault, in its time and an hour more?
 fn about(alert: &Value, attack: &Value) -> bool {
     const HOUR: i64 = 3_600;
-    let time = |value: &Value| DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().timestamp();
+    let time =
+        |value: &Value| DateTime::parse_from_rfc3339(value.as_str().expect("a time")).expect("RFC 3339").timestamp();
     let named = names(alert, "principal_id", &attack["principal_id"])
         || attack["vaults"].as_array().is_some_and(|vaults| vaults.iter().any(|v| names(alert, "vault_name", v)));
     named
