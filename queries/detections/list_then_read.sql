@@ -55,13 +55,25 @@ reads AS (
       AND e.operation_class = 'read' AND e.outcome = 'success' AND e.object_name IS NOT NULL
     GROUP BY e.principal_id, e.vault_name, e.object_type, e.object_name, date_bin($every, e.time)
 ),
+bins AS (
+    SELECT principal_id, vault_name, bin, max(listed) AS listed, sum(objects) AS objects
+    FROM (
+        SELECT principal_id, vault_name, bin, 1 AS listed, 0 AS objects FROM lists
+        UNION ALL
+        SELECT principal_id, vault_name, bin, 0 AS listed, count(*) AS objects FROM reads GROUP BY principal_id, vault_name, bin
+    ) AS both_kinds
+    GROUP BY principal_id, vault_name, bin
+),
 starts AS (
     -- Windows that end with a step that has a read, and the first list in each. Within a step the order is not asked.
-    SELECT r.principal_id, r.vault_name, r.window_end, min(l.bin) AS listed
-    FROM (SELECT DISTINCT principal_id, vault_name, bin + $every AS window_end FROM reads) r
-    JOIN lists l ON l.principal_id = r.principal_id AND l.vault_name = r.vault_name AND l.bin >= r.window_end - $window AND l.bin < r.window_end
-    WHERE r.window_end > $from AND r.window_end <= $to
-    GROUP BY r.principal_id, r.vault_name, r.window_end
+    -- Objects are counted once for each step here, so windows with too few of them fall away before they are put together.
+    SELECT principal_id, vault_name, bin + $every AS window_end, first_list AS listed
+    FROM (
+        SELECT *, min(CASE WHEN listed = 1 THEN bin END) OVER hour AS first_list, sum(objects) OVER hour AS at_most
+        FROM bins
+        WINDOW hour AS (PARTITION BY principal_id, vault_name ORDER BY bin RANGE BETWEEN INTERVAL '55 minutes' PRECEDING AND CURRENT ROW)
+    ) AS trailing
+    WHERE objects > 0 AND first_list IS NOT NULL AND at_most >= $min_objects AND bin + $every > $from AND bin + $every <= $to
 ),
 windows AS (
     SELECT principal_id, vault_name, window_end, listed, base_day, max(principal_type) AS principal_type, CAST(count(*) AS DOUBLE) AS objects
@@ -69,7 +81,13 @@ windows AS (
         SELECT s.principal_id, s.vault_name, s.window_end, s.listed, date_trunc('day', s.window_end - $window - $guard) AS base_day,
                r.object_type, r.object_name, max(r.principal_type) AS principal_type
         FROM starts s
-        JOIN reads r ON r.principal_id = s.principal_id AND r.vault_name = s.vault_name AND r.bin >= s.listed AND r.bin < s.window_end
+        JOIN (
+            -- Each step lies in the twelve windows of an hour: an equality to join by, where a range would compare all with all.
+            SELECT *, bin + ahead AS window_end
+            FROM reads CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
+                (INTERVAL '25 minutes'), (INTERVAL '30 minutes'), (INTERVAL '35 minutes'), (INTERVAL '40 minutes'), (INTERVAL '45 minutes'),
+                (INTERVAL '50 minutes'), (INTERVAL '55 minutes'), (INTERVAL '60 minutes')) AS hop (ahead)
+        ) r ON r.principal_id = s.principal_id AND r.vault_name = s.vault_name AND r.window_end = s.window_end AND r.bin >= s.listed
         GROUP BY s.principal_id, s.vault_name, s.window_end, s.listed, r.object_type, r.object_name
     ) AS after
     GROUP BY principal_id, vault_name, window_end, listed, base_day
