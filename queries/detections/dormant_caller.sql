@@ -4,7 +4,8 @@
 -- Looks three months back for callers that used to come regularly, fell silent, and now read again. The silence is weighed
 -- by how often the caller came before: one that came every day and then not for two weeks was switched off, and somebody
 -- found its credential; one that comes once a month keeps its rhythm. Days without logs do not count as silence. People take
--- holidays: their return is information only, unless it brings objects and an address that they never used.
+-- holidays: their return is information only, unless it brings objects and an address that they never used, or comes out of
+-- a public network and with a client that are both new.
 -- """
 -- severity = "medium"
 -- status = "stable"
@@ -120,6 +121,7 @@ detail AS (
            count(DISTINCT r.vault_name || '/' || r.object_type || '/' || r.object_name) AS objects,
            count(DISTINCT CASE WHEN o.value IS NULL THEN r.vault_name || '/' || r.object_type || '/' || r.object_name END) AS new_objects,
            bool_or(r.caller_ip IS NOT NULL AND a.value IS NULL) AS new_address,
+           bool_or(r.caller_ip IS NOT NULL AND n.network IS NULL AND NOT coalesce(ip_is_private(r.caller_ip), true)) AS new_network,
            bool_or(r.client_product IS NOT NULL AND c.value IS NULL) AS new_client,
            sum(r.calls) AS calls, min(r.first_time) AS first_time, max(r.last_time) AS last_time
     FROM windows w
@@ -128,6 +130,9 @@ detail AS (
     LEFT JOIN used o ON o.kind = 'object' AND o.principal_id = w.principal_id AND o.base_day = w.base_day
      AND o.value = r.vault_name || '/' || r.object_type || '/' || r.object_name
     LEFT JOIN used a ON a.kind = 'address' AND a.principal_id = w.principal_id AND a.base_day = w.base_day AND a.value = r.caller_ip
+    LEFT JOIN (
+        SELECT DISTINCT principal_id, base_day, ip_network(value) AS network FROM used WHERE kind = 'address'
+    ) n ON n.principal_id = w.principal_id AND n.base_day = w.base_day AND n.network = ip_network(r.caller_ip)
     LEFT JOIN used c ON c.kind = 'client' AND c.principal_id = w.principal_id AND c.base_day = w.base_day AND c.value = r.client_product
     GROUP BY w.principal_id, w.window_end, w.base_day
 )
@@ -140,7 +145,7 @@ SELECT
     f.p_value,
     CASE
         WHEN d.principal_type = 'user' AND d.new_objects >= $min_new AND d.new_address AND d.new_client THEN 'medium'
-        WHEN d.principal_type = 'user' AND d.new_objects >= $min_new AND d.new_address THEN 'low'
+        WHEN d.principal_type = 'user' AND (d.new_objects >= $min_new AND d.new_address OR d.new_network AND d.new_client) THEN 'low'
         WHEN d.principal_type = 'user' THEN 'informational'
         WHEN d.new_address AND (d.new_client OR d.new_objects >= $min_new) THEN 'high'
         WHEN d.new_address OR d.new_client OR d.new_objects >= $min_new THEN 'medium'

@@ -3,7 +3,7 @@
 -- description = """
 -- Event Grid's notice in the vault's log: a secret, key or certificate is past its expiry. Where callers used it in the week
 -- before, they are told: what an expired secret opens may be closed, keys refuse, clients turn away from a certificate. It is
--- a matter of care and no attack.
+-- a matter of care and no attack; of an object in daily use something is about to fail, or fails already.
 -- """
 -- severity = "informational"
 -- status = "stable"
@@ -17,7 +17,10 @@
 -- false_positives = ["An object that was replaced by another of a different name."]
 -- response = ["Renew the object if its callers still need it; else disable or delete it.", "Set a rotation policy, so that it does not come again."]
 -- references = ["https://learn.microsoft.com/azure/key-vault/general/event-grid-overview"]
--- false_alarm_rate = "None: Azure says so itself. One alert an object in a month, always informational."
+-- false_alarm_rate = "None: Azure says so itself. One alert an object in a month; low where it is in daily use."
+--
+-- [parameters]
+-- daily_use = { default = 50, min = 1, about = "Calls in the week before from which an expired object is low: about seven a day." }
 -- +++
 WITH notices AS (
     SELECT date_bin($every, time) + $every AS window_end, vault_name, object_type, object_name,
@@ -49,6 +52,7 @@ SELECT
     n.object_name,
     CAST(n.notices AS DOUBLE) AS observed,
     0.0 AS expected,
+    CASE WHEN u.calls >= $daily_use THEN 'low' ELSE 'informational' END AS severity,
     concat(
         upper(left(n.object_type, 1)), substr(n.object_type, 2), ' ', n.object_name, ' of vault ', n.vault_name, ' has expired',
         CASE WHEN n.expires_at IS NULL THEN '' ELSE concat(' (', to_char(n.expires_at, '%Y-%m-%d %H:%M'), ' UTC)') END,

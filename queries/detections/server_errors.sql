@@ -28,7 +28,7 @@
 -- min_errors = { default = 10, min = 1, about = "Fewest errors in three hours." }
 -- min_share = { default = 0.02, min = 0.0, max = 1.0, about = "Smallest share of the calls." }
 -- low_share = { default = 0.2, min = 0.0, max = 1.0, about = "Share from which it is low." }
--- low_callers = { default = 3, min = 1, about = "Callers with errors from which it is low." }
+-- low_callers = { default = 2, min = 1, about = "Callers with errors from which it is low: one alone may send what the service cannot answer." }
 -- usual_share = { default = 0.0005, min = 0.0, max = 1.0, about = "Share of a vault about which nothing is known." }
 -- prior_calls = { default = 2000.0, min = 1.0, about = "Calls that this weighs." }
 -- concentration = { default = 30.0, min = 1.0, about = "How steady the share is: the beta distribution's alpha + beta." }
