@@ -44,30 +44,67 @@ picked AS (
     ) AS trailing
     WHERE challenges >= $min_share * $min_calls AND hour >= $from AND hour + $every <= $to
 ),
+halves AS (
+    -- A window of six hours lies in two halves of days, so one of them holds half of the calls it takes.
+    SELECT principal_id, vault_name, date_bin(INTERVAL '12 hours', hour) AS half
+    FROM activity
+    WHERE hour >= $from - $lookback AND hour < $to AND vault_name IS NOT NULL AND principal_id IS NOT NULL
+    GROUP BY principal_id, vault_name, date_bin(INTERVAL '12 hours', hour)
+    HAVING 2 * sum(calls) >= $min_calls
+),
+hop (ahead) AS (
+    VALUES (INTERVAL '1 hour'), (INTERVAL '2 hours'), (INTERVAL '3 hours'), (INTERVAL '4 hours'), (INTERVAL '5 hours'), (INTERVAL '6 hours')
+),
+eager AS (
+    -- Callers with enough calls on a vault that had challenges enough; nobody else is looked up in the records.
+    SELECT a.principal_id, a.vault_name, a.hour + h.ahead AS window_end
+    FROM (SELECT DISTINCT principal_id, vault_name, half + later AS half
+          FROM halves CROSS JOIN (VALUES (INTERVAL '-12 hours'), (INTERVAL '0 hours'), (INTERVAL '12 hours')) AS beside (later)) d
+    JOIN activity a ON a.principal_id = d.principal_id AND a.vault_name = d.vault_name AND date_bin(INTERVAL '12 hours', a.hour) = d.half
+    CROSS JOIN hop h
+    WHERE a.hour >= $from - $lookback AND a.hour < $to
+    GROUP BY a.principal_id, a.vault_name, a.hour + h.ahead
+    HAVING sum(a.calls) >= $min_calls
+),
+asked AS (
+    SELECT e.principal_id, e.vault_name, e.window_end
+    FROM eager e
+    JOIN picked p ON p.vault_name = e.vault_name AND p.window_end = e.window_end
+),
+hours AS (
+    SELECT DISTINCT a.vault_name, a.window_end, a.window_end - h.ahead AS hour
+    FROM asked a CROSS JOIN hop h
+),
 seen AS (
     SELECT date_trunc('hour', e.time) AS hour, e.vault_name, coalesce(e.caller_ip, '') AS caller_ip, e.principal_id,
            max(e.principal_name) AS principal_name, max(e.principal_type) AS principal_type, max(e.app_id) AS app_id,
            count(*) AS calls, sum(CASE WHEN e.outcome = 'challenge' THEN 1 ELSE 0 END) AS challenges,
            min(e.time) AS first_time, max(e.time) AS last_time
-    FROM events e
-    JOIN (SELECT DISTINCT vault_name FROM picked) p ON p.vault_name = e.vault_name
+    FROM (SELECT DISTINCT vault_name, hour FROM hours) h
+    JOIN events e ON e.vault_name = h.vault_name AND date_trunc('hour', e.time) = h.hour
     WHERE e.time >= $from - $lookback AND e.time < $to AND (e.principal_id IS NOT NULL OR e.outcome = 'challenge')
     GROUP BY date_trunc('hour', e.time), e.vault_name, coalesce(e.caller_ip, ''), e.principal_id
 ),
+places AS (
+    -- All that one address did on a vault in a window.
+    SELECT h.window_end, s.vault_name, s.caller_ip, sum(CASE WHEN s.principal_id IS NULL THEN s.challenges ELSE 0 END) AS challenges,
+           sum(CASE WHEN s.principal_id IS NULL THEN 0 ELSE s.calls END) AS calls
+    FROM hours h
+    JOIN seen s ON s.vault_name = h.vault_name AND s.hour = h.hour
+    GROUP BY h.window_end, s.vault_name, s.caller_ip
+),
 trailing AS (
-    SELECT p.window_end, s.vault_name, s.caller_ip, s.principal_id, max(s.principal_name) AS principal_name,
-           max(s.principal_type) AS principal_type, max(s.app_id) AS app_id, sum(s.calls) AS calls, sum(s.challenges) AS challenges,
+    SELECT a.window_end, s.vault_name, s.caller_ip, s.principal_id, max(s.principal_name) AS principal_name,
+           max(s.principal_type) AS principal_type, max(s.app_id) AS app_id, sum(s.calls) AS calls,
            min(s.first_time) AS first_time, max(s.last_time) AS last_time
-    FROM picked p
-    JOIN seen s ON s.vault_name = p.vault_name AND s.hour < p.window_end AND s.hour >= p.window_end - $window
-    GROUP BY p.window_end, s.vault_name, s.caller_ip, s.principal_id
+    FROM (SELECT principal_id, vault_name, window_end, window_end - ahead AS hour FROM asked CROSS JOIN hop) a
+    JOIN seen s ON s.principal_id = a.principal_id AND s.vault_name = a.vault_name AND s.hour = a.hour
+    GROUP BY a.window_end, s.vault_name, s.caller_ip, s.principal_id
 ),
 shared AS (
-    SELECT *,
-           sum(CASE WHEN principal_id IS NULL THEN challenges ELSE 0 END) OVER place * CAST(calls AS DOUBLE)
-               / nullif(sum(CASE WHEN principal_id IS NULL THEN 0 ELSE calls END) OVER place, 0) AS share_of_challenges
-    FROM trailing
-    WINDOW place AS (PARTITION BY window_end, vault_name, caller_ip)
+    SELECT t.*, p.challenges * CAST(t.calls AS DOUBLE) / nullif(p.calls, 0) AS share_of_challenges
+    FROM trailing t
+    JOIN places p ON p.window_end = t.window_end AND p.vault_name = t.vault_name AND p.caller_ip = t.caller_ip
 ),
 callers AS (
     SELECT window_end, vault_name, principal_id, max(principal_name) AS principal_name, max(principal_type) AS principal_type,
@@ -75,7 +112,6 @@ callers AS (
            count(*) AS addresses, array_slice(array_agg(caller_ip ORDER BY calls DESC, caller_ip), 1, 10) AS caller_ip,
            min(first_time) AS first_time, max(last_time) AS last_time
     FROM shared
-    WHERE principal_id IS NOT NULL
     GROUP BY window_end, vault_name, principal_id
     HAVING sum(calls) >= $min_calls AND sum(least(share_of_challenges, CAST(calls AS DOUBLE))) >= $min_share * sum(calls)
 )

@@ -38,12 +38,19 @@
 -- history = { default = "28d", about = "How far back networks count; at most the baseline less two days." }
 -- +++
 WITH refused AS (
-    SELECT principal_id, max(principal_type) AS principal_type, vault_name, caller_ip, ip_network(caller_ip) AS network,
-           date_bin($every, time) AS bin, count(*) AS calls
+    SELECT principal_id, max(principal_type) AS principal_type, max(principal_name) AS principal_name, max(app_id) AS app_id, vault_name, object_name,
+           client_product, caller_ip, ip_network(caller_ip) AS network, date_bin($every, time) AS bin, count(*) AS calls, min(time) AS first_time, max(time) AS last_time
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND outcome = 'denied' AND denial_reason = 'network'
       AND principal_id IS NOT NULL AND vault_name IS NOT NULL AND caller_ip IS NOT NULL
-    GROUP BY principal_id, vault_name, caller_ip, ip_network(caller_ip), date_bin($every, time)
+    GROUP BY principal_id, vault_name, object_name, client_product, caller_ip, ip_network(caller_ip), date_bin($every, time)
+),
+spread AS (
+    -- Each step lies in the twelve windows of an hour: an equality to join by, where a range would compare all with all.
+    SELECT *, bin + ahead AS window_end
+    FROM refused CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
+        (INTERVAL '25 minutes'), (INTERVAL '30 minutes'), (INTERVAL '35 minutes'), (INTERVAL '40 minutes'), (INTERVAL '45 minutes'),
+        (INTERVAL '50 minutes'), (INTERVAL '55 minutes'), (INTERVAL '60 minutes')) AS hop (ahead)
 ),
 ends AS (
     SELECT DISTINCT principal_id, bin + $every AS window_end, date_trunc('day', bin + $every - $window) AS base_day
@@ -97,12 +104,9 @@ crowds AS (
     -- A vault that refuses several callers at once has changed, not they.
     SELECT e.principal_id, e.window_end, max(c.callers) AS callers
     FROM ends e
-    JOIN refused r ON r.principal_id = e.principal_id AND r.bin < e.window_end AND r.bin >= e.window_end - $window
+    JOIN spread r ON r.principal_id = e.principal_id AND r.window_end = e.window_end
     JOIN (
-        SELECT w.window_end, r.vault_name, count(DISTINCT r.principal_id) AS callers
-        FROM (SELECT DISTINCT window_end FROM ends) w
-        JOIN refused r ON r.bin < w.window_end AND r.bin >= w.window_end - $window
-        GROUP BY w.window_end, r.vault_name
+        SELECT window_end, vault_name, count(DISTINCT principal_id) AS callers FROM spread GROUP BY window_end, vault_name
     ) c ON c.window_end = e.window_end AND c.vault_name = r.vault_name
     GROUP BY e.principal_id, e.window_end
 ),
@@ -111,30 +115,39 @@ windows AS (
            bool_or(o.network IS NULL AND h.network IS NULL AND NOT coalesce(ip_is_private(r.caller_ip), true)) AS strange,
            bool_or(o.network IS NOT NULL) AS usual,
            coalesce(max(CASE WHEN o.network IS NULL AND h.network IS NULL AND NOT coalesce(ip_is_private(r.caller_ip), true) THEN r.caller_ip END),
-                    max(r.caller_ip)) AS address
+                    max(r.caller_ip)) AS address,
+           max(r.principal_name) AS principal_name, max(r.app_id) AS app_id, min(r.first_time) AS first_time, max(r.last_time) AS last_time,
+           array_agg(DISTINCT r.vault_name ORDER BY r.vault_name) AS vault_name,
+           array_agg(DISTINCT r.object_name ORDER BY r.object_name) FILTER (WHERE r.object_name IS NOT NULL) AS object_name,
+           array_agg(DISTINCT r.caller_ip ORDER BY r.caller_ip) AS caller_ip,
+           array_agg(DISTINCT r.client_product ORDER BY r.client_product) FILTER (WHERE r.client_product IS NOT NULL) AS client_product
     FROM ends e
-    JOIN refused r ON r.principal_id = e.principal_id AND r.bin < e.window_end AND r.bin >= e.window_end - $window
+    JOIN spread r ON r.principal_id = e.principal_id AND r.window_end = e.window_end
     LEFT JOIN places o ON o.base_day = e.base_day AND o.principal_id = e.principal_id AND o.network = r.network
     LEFT JOIN at_home h ON h.base_day = e.base_day AND h.network = r.network
     GROUP BY e.principal_id, e.window_end, e.base_day
 ),
-detail AS (
-    SELECT w.principal_id, w.window_end, max(e.principal_name) AS principal_name, max(e.app_id) AS app_id,
-           array_agg(DISTINCT e.vault_name ORDER BY e.vault_name) FILTER (WHERE e.outcome = 'denied') AS vault_name,
-           array_agg(DISTINCT e.object_name ORDER BY e.object_name) FILTER (WHERE e.outcome = 'denied' AND e.object_name IS NOT NULL) AS object_name,
-           array_agg(DISTINCT e.caller_ip ORDER BY e.caller_ip) FILTER (WHERE e.outcome = 'denied') AS caller_ip,
-           array_agg(DISTINCT e.client_product ORDER BY e.client_product) FILTER (WHERE e.outcome = 'denied') AS client_product,
-           count(*) FILTER (WHERE e.outcome = 'success' AND e.caller_ip <> w.address) AS passed_meanwhile,
-           min(e.time) FILTER (WHERE e.outcome = 'denied') AS first_time, max(e.time) FILTER (WHERE e.outcome = 'denied') AS last_time
+passed AS (
+    -- What the caller was allowed meanwhile, from another address than the one told.
+    SELECT w.principal_id, w.window_end, CAST(sum(e.calls) AS BIGINT) AS calls
     FROM windows w
-    JOIN events e ON e.principal_id = w.principal_id
-    WHERE e.time >= $from - $lookback AND e.time < $to AND e.time >= w.window_end - $window AND e.time < w.window_end
-      AND (e.outcome = 'success' OR (e.outcome = 'denied' AND e.denial_reason = 'network'))
+    JOIN (
+        SELECT principal_id, caller_ip, bin + ahead AS window_end, calls
+        FROM (
+            SELECT e.principal_id, e.caller_ip, date_bin($every, e.time) AS bin, count(*) AS calls
+            FROM events e
+            JOIN (SELECT DISTINCT principal_id FROM refused) r ON r.principal_id = e.principal_id
+            WHERE e.time >= $from - $lookback AND e.time < $to AND e.outcome = 'success'
+            GROUP BY e.principal_id, e.caller_ip, date_bin($every, e.time)
+        ) AS steps
+        CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
+            (INTERVAL '25 minutes'), (INTERVAL '30 minutes'), (INTERVAL '35 minutes'), (INTERVAL '40 minutes'), (INTERVAL '45 minutes'),
+            (INTERVAL '50 minutes'), (INTERVAL '55 minutes'), (INTERVAL '60 minutes')) AS hop (ahead)
+    ) e ON e.principal_id = w.principal_id AND e.window_end = w.window_end AND e.caller_ip <> w.address
     GROUP BY w.principal_id, w.window_end
 ),
 judged AS (
-    SELECT w.*, c.passed AS days, coalesce(v.callers, 1) AS refused_callers, t.callers AS tests, d.principal_name, d.app_id, d.vault_name, d.object_name,
-           d.caller_ip, d.client_product, d.passed_meanwhile, d.first_time, d.last_time,
+    SELECT w.*, c.passed AS days, coalesce(v.callers, 1) AS refused_callers, t.callers AS tests, coalesce(d.calls, 0) AS passed_meanwhile,
            (c.refused + $prior_days * k.refused) / (c.days + $prior_days) AS refusal_rate,
            (c.moves + $prior_days * k.moves) / (c.days + $prior_days) AS move_rate
     FROM windows w
@@ -142,7 +155,7 @@ judged AS (
     JOIN covered g ON g.base_day = w.base_day AND 3600 * g.hours >= extract(epoch FROM $min_coverage)
     JOIN kinds k ON k.base_day = w.base_day AND k.principal_type = c.principal_type
     JOIN tested t ON t.base_day = w.base_day
-    JOIN detail d ON d.principal_id = w.principal_id AND d.window_end = w.window_end
+    LEFT JOIN passed d ON d.principal_id = w.principal_id AND d.window_end = w.window_end
     LEFT JOIN crowds v ON v.principal_id = w.principal_id AND v.window_end = w.window_end
 ),
 scored AS (

@@ -51,32 +51,33 @@ calls AS (
 turns AS (
     SELECT *, date_bin($every, time) + $every AS window_end, date_trunc('day', date_bin($every, time) + $every - $window) AS base_day
     FROM (
-        SELECT *, lag(outcome) OVER w AS outcome_before, lag(time) OVER w AS refused_at
+        SELECT *, lag(outcome) OVER w AS outcome_before, lag(time) OVER w AS refused_at,
+               max(CASE WHEN outcome = 'success' THEN time END) OVER (
+                   PARTITION BY principal_id, vault_name, object_type, object_name ORDER BY time, outcome DESC
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS allowed_before
         FROM calls
         -- Of two at one instant the refusal comes last, and so is none before.
         WINDOW w AS (PARTITION BY principal_id, vault_name, object_type, object_name ORDER BY time, outcome DESC)
     )
     WHERE outcome = 'success' AND outcome_before = 'denied'
 ),
-used AS (
-    -- An object that the caller had access to before was lost and given back.
-    SELECT DISTINCT t.principal_id, t.vault_name, t.object_type, t.object_name, t.time
-    FROM turns t
-    JOIN calls c ON c.principal_id = t.principal_id AND c.vault_name = t.vault_name AND c.object_type = t.object_type AND c.object_name = t.object_name
-    WHERE c.outcome = 'success' AND c.time < t.refused_at AND c.time >= t.base_day
-    UNION
-    SELECT DISTINCT t.principal_id, t.vault_name, t.object_type, t.object_name, t.time
-    FROM turns t
-    JOIN sightings s ON s.principal_id = t.principal_id AND s.value = t.vault_name || '/' || t.object_type || '/' || t.object_name
-     AND s.day < t.base_day AND s.day >= t.base_day - $history
-    WHERE s.kind = 'object' AND s.successes > 0 AND s.day >= $from - $lookback - $baseline AND s.day < $to
+newly AS (
+    -- An object that the caller read on these days before was lost and given back.
+    SELECT *
+    FROM turns
+    WHERE (allowed_before IS NULL OR allowed_before < base_day)
+      AND refused_at >= window_end - $window AND window_end > $from AND window_end <= $to
 ),
 gained AS (
-    SELECT t.*
-    FROM turns t
-    LEFT JOIN used u ON u.principal_id = t.principal_id AND u.vault_name = t.vault_name AND u.object_type = t.object_type
-     AND u.object_name = t.object_name AND u.time = t.time
-    WHERE u.time IS NULL AND t.refused_at >= t.window_end - $window AND t.window_end > $from AND t.window_end <= $to
+    SELECT *
+    FROM newly t
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM sightings s
+        WHERE s.principal_id = t.principal_id AND s.value = t.vault_name || '/' || t.object_type || '/' || t.object_name
+          AND s.day < t.base_day AND s.day >= t.base_day - $history
+          AND s.kind = 'object' AND s.successes > 0 AND s.day >= $from - $lookback - $baseline AND s.day < $to
+    )
 ),
 ends AS (SELECT DISTINCT principal_id, vault_name, window_end, base_day FROM gained),
 windows AS (

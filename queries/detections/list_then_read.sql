@@ -80,14 +80,15 @@ windows AS (
     FROM (
         SELECT s.principal_id, s.vault_name, s.window_end, s.listed, date_trunc('day', s.window_end - $window - $guard) AS base_day,
                r.object_type, r.object_name, max(r.principal_type) AS principal_type
-        FROM starts s
-        JOIN (
-            -- Each step lies in the twelve windows of an hour: an equality to join by, where a range would compare all with all.
-            SELECT *, bin + ahead AS window_end
-            FROM reads CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
+        FROM (
+            -- The steps of each window since the list: an equality to join by, where a range would compare all with all.
+            SELECT *, window_end - ahead AS bin
+            FROM starts CROSS JOIN (VALUES (INTERVAL '5 minutes'), (INTERVAL '10 minutes'), (INTERVAL '15 minutes'), (INTERVAL '20 minutes'),
                 (INTERVAL '25 minutes'), (INTERVAL '30 minutes'), (INTERVAL '35 minutes'), (INTERVAL '40 minutes'), (INTERVAL '45 minutes'),
                 (INTERVAL '50 minutes'), (INTERVAL '55 minutes'), (INTERVAL '60 minutes')) AS hop (ahead)
-        ) r ON r.principal_id = s.principal_id AND r.vault_name = s.vault_name AND r.window_end = s.window_end AND r.bin >= s.listed
+            WHERE window_end - ahead >= listed
+        ) s
+        JOIN reads r ON r.principal_id = s.principal_id AND r.vault_name = s.vault_name AND r.bin = s.bin
         GROUP BY s.principal_id, s.vault_name, s.window_end, s.listed, r.object_type, r.object_name
     ) AS after
     GROUP BY principal_id, vault_name, window_end, listed, base_day

@@ -46,31 +46,32 @@ daily AS (
       AND operation_class NOT IN ('notify', 'authenticate')
     GROUP BY principal_id, operation_name, date_trunc('day', hour)
 ),
-hops AS (
+hop (ahead) AS (
+    VALUES (INTERVAL '10 minutes'), (INTERVAL '20 minutes'), (INTERVAL '30 minutes'), (INTERVAL '40 minutes'), (INTERVAL '50 minutes'), (INTERVAL '60 minutes')
+),
+others AS (
+    -- What is no read: a window without enough of it is not asked about at all.
     SELECT principal_id, window_end, date_trunc('day', window_end - $window) AS base_day, operation_name, operation_class,
            max(principal_type) AS principal_type, max(principal_name) AS principal_name, max(app_id) AS app_id,
            sum(calls) AS calls, min(first_time) AS first_time, max(last_time) AS last_time
-    FROM (
-        SELECT b.*, b.bin + hop.ahead AS window_end
-        FROM bins b
-        JOIN (
-            -- Callers and days with something beside reads: most drop out here.
-            SELECT DISTINCT principal_id, date_trunc('day', bin) AS day FROM bins WHERE operation_class <> 'read'
-        ) AS w ON w.principal_id = b.principal_id AND w.day = date_trunc('day', b.bin)
-        CROSS JOIN (VALUES (INTERVAL '10 minutes'), (INTERVAL '20 minutes'), (INTERVAL '30 minutes'),
-                           (INTERVAL '40 minutes'), (INTERVAL '50 minutes'), (INTERVAL '60 minutes')) AS hop (ahead)
-    ) AS spread
+    FROM (SELECT b.*, b.bin + hop.ahead AS window_end FROM bins b CROSS JOIN hop WHERE b.operation_class <> 'read') AS spread
     WHERE window_end > $from AND window_end <= $to
     GROUP BY principal_id, window_end, operation_name, operation_class
-),
-totals AS (
-    SELECT principal_id, window_end, sum(calls) AS total FROM hops GROUP BY principal_id, window_end
+    HAVING sum(calls) >= $min_calls
 ),
 tested AS (
-    SELECT h.*, t.total
-    FROM hops h
-    JOIN totals t ON t.principal_id = h.principal_id AND t.window_end = h.window_end
-    WHERE h.calls >= $min_calls AND h.operation_class <> 'read'
+    SELECT o.*, t.total
+    FROM others o
+    JOIN (
+        SELECT w.principal_id, w.window_end, sum(b.calls) AS total
+        FROM (SELECT DISTINCT principal_id, window_end FROM others) w
+        JOIN (
+            SELECT b.principal_id, b.bin + hop.ahead AS window_end, b.calls
+            FROM (SELECT principal_id, bin, sum(calls) AS calls FROM bins GROUP BY principal_id, bin) AS b
+            CROSS JOIN hop
+        ) b ON b.principal_id = w.principal_id AND b.window_end = w.window_end
+        GROUP BY w.principal_id, w.window_end
+    ) t ON t.principal_id = o.principal_id AND t.window_end = o.window_end
 ),
 mine AS (
     SELECT w.principal_id, w.base_day, d.operation_name, sum(d.calls) AS calls, max(d.calls) AS peak

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use toml::{Spanned, Table};
 
-use super::evaluate::FewRows;
+use super::evaluate::Scale;
 use super::events::{Row, batch, parse_time};
 use super::header::line_of;
 use super::library::TestFile;
@@ -267,7 +267,7 @@ pub async fn session(
     let failed =
         |e: DataFusionError| DetectionError::Run { place: Place::file("events"), message: super::bind::root(&e) };
     // Two partitions, since DataFusion 55 cannot plan some sorted unions for one.
-    let config = SessionConfig::new().with_target_partitions(2).with_extension(Arc::new(FewRows));
+    let config = SessionConfig::new().with_target_partitions(2).with_extension(Arc::new(Scale::SMALL));
     let ctx = SessionContext::new_with_config(config);
     functions::register(&ctx);
     let table = MemTable::try_new(events.schema(), vec![vec![events]]).map_err(failed)?;

@@ -17,7 +17,6 @@ use tokio::sync::Semaphore;
 
 use super::header::Trigger;
 use super::parameter::Parameter;
-use super::period::SLICE;
 use super::rows::{Reader, schema_problems};
 use super::{DetectionError, Period, Place, Rule, bind, stages};
 use crate::alert::{Finding, Micros};
@@ -49,8 +48,8 @@ pub struct Progress<'a> {
 }
 
 /// Evaluates detections. The period is clamped to the span of the data, whose end a detection with `on = "clock"` may
-/// pass. One that fails does not stop the others. Where there are few events every step is planned by itself and as many
-/// detections are asked at once as there are cores; else one after the other, as each uses all cores and much memory.
+/// pass. One that fails does not stop the others. Where there are few events as many detections are asked at once as there
+/// are cores; else one after the other, as each uses all cores and much memory.
 ///
 /// # Errors
 /// The span of the data cannot be read. Failures of single detections are in their [`Evaluation`].
@@ -62,10 +61,14 @@ pub async fn evaluate_all<'a>(
 ) -> Result<Vec<Evaluation>, DetectionError> {
     let rules: Vec<&Rule> = rules.into_iter().collect();
     let span = data_span(ctx).await?;
-    let few = few_rows(ctx) || events(ctx).await? <= FEW;
-    let (ctx, together) =
-        if few { (for_few_rows(ctx), ctx.state().config().target_partitions()) } else { (ctx.clone(), 1) };
-    let turns = Arc::new(Semaphore::new(together.max(1)));
+    let (ctx, together) = match span {
+        Some(span) => {
+            let scale = Scale::of(events(ctx).await?, span);
+            (scale.session(ctx), scale.together(ctx))
+        }
+        None => (ctx.clone(), 1),
+    };
+    let turns = Arc::new(Semaphore::new(together));
     let mut asked = Vec::with_capacity(rules.len());
     for rule in &rules {
         let (ctx, rule, turns) = (ctx.clone(), (*rule).clone(), turns.clone());
@@ -90,35 +93,68 @@ pub async fn evaluate_all<'a>(
     Ok(evaluations)
 }
 
-/// Up to so many events, planning a detection takes longer than running it.
-const FEW: usize = 200_000;
-
 /// Events in the session's store, from the files' own counts.
 async fn events(ctx: &SessionContext) -> Result<usize, DetectionError> {
     let failed = |e: DataFusionError| failure_at("events", &bind::root(&e));
     ctx.table("events").await.map_err(failed)?.count().await.map_err(failed)
 }
 
-/// An extension of a session whose tables hold few rows: planning is what takes time there, so more of a period is asked
-/// at once and every step is planned by itself. The findings are the same.
-#[derive(Debug, Clone, Copy)]
-pub struct FewRows;
+/// How much of a period is asked at once: an extension of the session. It changes what an evaluation costs and never what
+/// it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// The longest slice of a period that one query answers for, in microseconds.
+    slice: Micros,
+    /// Slices are so small that detections do not fight for memory.
+    side_by_side: bool,
+}
 
-fn for_few_rows(ctx: &SessionContext) -> SessionContext {
-    let mut builder = SessionStateBuilder::new_from_existing(ctx.state());
-    // Within the builder: a configuration from outside would have it make an empty catalog.
-    if let Some(config) = builder.config() {
-        config.set_extension(Arc::new(FewRows));
+/// So many events in one slice keep a detection's memory under a gibibyte.
+const SLICE_EVENTS: usize = 2_000_000;
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self { slice: A_WEEK, side_by_side: false }
     }
-    SessionContext::new_with_state(builder.build())
 }
 
+impl Scale {
+    /// For a store that holds little.
+    pub const SMALL: Self = Self { slice: A_YEAR, side_by_side: true };
+
+    /// For a store of so many events in a span: a slice holds some two million, and is no shorter than a week, which
+    /// amortises reading the baseline before it.
+    fn of(events: usize, span: Period) -> Self {
+        let slices = events.div_ceil(SLICE_EVENTS);
+        if slices <= 1 {
+            return Self::SMALL;
+        }
+        let slice = (span.to - span.from) / slices as Micros;
+        Self { slice: slice.max(A_WEEK), side_by_side: slice >= A_WEEK }
+    }
+
+    /// Of a session; the default if nobody chose.
+    fn chosen(ctx: &SessionContext) -> Self {
+        ctx.state().config().get_extension::<Self>().map_or_else(Self::default, |scale| *scale)
+    }
+
+    /// Detections that are asked at the same time.
+    fn together(self, ctx: &SessionContext) -> usize {
+        if self.side_by_side { ctx.state().config().target_partitions().max(1) } else { 1 }
+    }
+
+    fn session(self, ctx: &SessionContext) -> SessionContext {
+        let mut builder = SessionStateBuilder::new_from_existing(ctx.state());
+        // Within the builder: a configuration from outside would have it make an empty catalog.
+        if let Some(config) = builder.config() {
+            config.set_extension(Arc::new(self));
+        }
+        SessionContext::new_with_state(builder.build())
+    }
+}
+
+const A_WEEK: Micros = 7 * 86_400_000_000;
 const A_YEAR: Micros = 366 * 86_400_000_000;
-
-/// Whether a session was made for [`FewRows`].
-pub(super) fn few_rows(ctx: &SessionContext) -> bool {
-    ctx.state().config().get_extension::<FewRows>().is_some()
-}
 
 /// The engine's panics are failures of the one detection: the others are still to be asked.
 async fn contained(
@@ -170,7 +206,7 @@ pub async fn data_span(ctx: &SessionContext) -> Result<Option<Period>, Detection
 /// The SQL does not plan ([`DetectionError::Sql`]), its rows are not findings ([`DetectionError::Contract`]), or it
 /// fails while it runs ([`DetectionError::Run`]).
 pub async fn evaluate(ctx: &SessionContext, rule: &Rule, period: Period) -> Result<Vec<Finding>, DetectionError> {
-    let length = if few_rows(ctx) { A_YEAR } else { SLICE };
+    let length = Scale::chosen(ctx).slice;
     let mut findings = Vec::new();
     for slice in period.slices(rule.header.every, length) {
         findings.extend(evaluate_slice(ctx, rule, slice, MAX_FINDINGS - findings.len()).await?);

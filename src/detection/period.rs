@@ -12,10 +12,6 @@ pub struct Period {
     pub to: Micros,
 }
 
-/// The longest stretch that one query answers for. Longer periods are asked in slices, so that what a query holds in
-/// memory (one group a key and step) does not grow with the period; a week amortises reading the baseline before it.
-pub const SLICE: Micros = 7 * 86_400_000_000;
-
 impl Period {
     /// Cut at multiples of `every` since the epoch, rounded outwards.
     pub fn aligned(self, every: Micros) -> Self {
@@ -34,7 +30,8 @@ impl Period {
         self.from < window_end && window_end <= self.to
     }
 
-    /// The aligned period in slices of about `length`, each a whole number of steps.
+    /// The aligned period in slices of about `length`, each a whole number of steps: what a query holds in memory (one group
+    /// a key and step) must not grow with the period.
     pub fn slices(self, every: Micros, length: Micros) -> impl Iterator<Item = Self> {
         let aligned = self.aligned(every);
         let step = (length / every).max(1) * every;
@@ -71,14 +68,15 @@ mod tests {
         fn slices_cover_a_period_without_overlap(
             from in -1_000_000_000_000i64..1_000_000_000_000, days in 0i64..400, every in 1i64..30 * 86_400
         ) {
+            const WEEK: i64 = 7 * 86_400_000_000;
             let every = every * 1_000_000;
             let period = Period { from, to: from + days * 86_400_000_000 };
-            let slices: Vec<_> = period.slices(every, SLICE).collect();
+            let slices: Vec<_> = period.slices(every, WEEK).collect();
             let aligned = period.aligned(every);
             let mut at = aligned.from;
             for slice in &slices {
                 assert_eq!(slice.from, at);
-                assert!(slice.to > slice.from && slice.to - slice.from <= SLICE.max(every));
+                assert!(slice.to > slice.from && slice.to - slice.from <= WEEK.max(every));
                 assert_eq!(slice.to.rem_euclid(every), 0);
                 at = slice.to;
             }

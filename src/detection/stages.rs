@@ -1,7 +1,7 @@
 //! A detection's common table expressions, each computed once. DataFusion puts the text of a `WITH` query into every place
 //! that names it, so a query of ten steps, each named twice, computes its first step a thousand times. Here each query
-//! that is named more than once is run first and held in memory under its name, for this one evaluation. It changes
-//! what an evaluation costs and never what it answers: a cluster may run the same file without it.
+//! that is named is run first and held in memory under its name, for this one evaluation. It changes what an evaluation
+//! costs and never what it answers: a cluster may run the same file without it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Cte, Ident, ObjectName, Query, Statement, visit_relations};
 use futures::TryStreamExt;
 
-use super::evaluate::{few_rows, planner};
+use super::evaluate::planner;
 
 /// The most rows that the steps of one evaluation hold: some hundred bytes each. Bytes cannot be asked, since batches share
 /// buffers and each counts them as its own.
@@ -42,8 +42,8 @@ impl Drop for Stages<'_> {
     }
 }
 
-/// Plans a statement; queries that its `WITH` names and that are used more than once are run first. The plan holds as
-/// long as the stages do.
+/// Plans a statement; queries that its `WITH` names are run first, even one that is used once: planning it
+/// apart is quicker. The plan holds as long as the stages do.
 ///
 /// # Errors
 /// What planning or running a step says; steps of more than ten million rows together.
@@ -56,9 +56,8 @@ pub(super) async fn plan(ctx: &SessionContext, statement: Statement) -> Result<(
         && !with.recursive
     {
         let ctes = with.cte_tables.clone();
-        let often = if few_rows(ctx) { 0 } else { 1 };
         for (at, cte) in ctes.iter().enumerate() {
-            if uses(query, &cte.alias.name) > often && cte.alias.columns.is_empty() {
+            if uses(query, &cte.alias.name) > 0 && cte.alias.columns.is_empty() {
                 stages.hold(query, at).await?;
             }
         }
