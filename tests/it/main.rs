@@ -8,6 +8,7 @@ mod catalogue;
 mod context;
 mod contracts;
 mod detect;
+mod field;
 mod idempotence;
 mod incidents;
 mod ingest;

@@ -1,0 +1,1 @@
+//! Forms of files: what is read, what is refused by name, and what damage leaves standing.

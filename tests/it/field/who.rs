@@ -1,0 +1,1 @@
+//! Who called and when: identities, absent values, times.
