@@ -11,6 +11,7 @@ use crate::alert::Severity;
 
 mod alerts;
 mod backtest;
+mod clock;
 mod context;
 mod detect;
 mod incidents;

@@ -6,7 +6,7 @@ use clap::Args;
 use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
-use super::{FailOn, Format, Outcome, detect, ingest, note, serve, table, times};
+use super::{FailOn, Format, Outcome, clock, detect, ingest, note, serve, table, times};
 use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
@@ -42,6 +42,9 @@ pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {
     let state = context.state(&store)?;
     let Some((first, last)) = store.span().await? else {
         print_empty(context.format, &report)?;
+        if clock::behind(&report).is_none() {
+            note("there is nothing to detect in: give a folder or file with Key Vault's audit logs");
+        }
         return Ok(sources);
     };
     let library = context.library(None)?;
@@ -69,7 +72,6 @@ fn print_empty(format: Format, report: &Report) -> anyhow::Result<()> {
         Format::Table => writeln!(out, "{}\nno Key Vault events in the store", ingest::sentence(report))?,
         Format::Jsonl | Format::Csv => {}
     }
-    note("there is nothing to detect in: give a folder or file with Key Vault's audit logs");
     Ok(())
 }
 
