@@ -13,6 +13,7 @@ mod alerts;
 mod backtest;
 mod clock;
 mod context;
+mod days;
 mod detect;
 mod incidents;
 mod ingest;

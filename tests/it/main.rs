@@ -14,6 +14,7 @@ mod incidents;
 mod ingest;
 mod interchange;
 mod kill;
+mod late;
 mod query;
 mod readme;
 mod support;
