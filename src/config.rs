@@ -20,6 +20,7 @@ struct Raw {
     listen: Option<String>,
     rules: RawRules,
     ingest: RawIngest,
+    detect: RawDetect,
     context: RawContext,
 }
 
@@ -49,6 +50,12 @@ struct RawRules {
 struct RawIngest {
     max_record_bytes: Option<usize>,
     max_ratio: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawDetect {
+    allowed_lateness: Option<String>,
 }
 
 /// Where files about the world are; what is not named is looked for in the folder.
@@ -87,6 +94,8 @@ pub struct Config {
     pub max_record_bytes: Option<usize>,
     /// How many times its compressed size a file may grow to.
     pub max_ratio: Option<u64>,
+    /// How far before its last day `detect` evaluates windows again that late records touched, in microseconds.
+    pub allowed_lateness: i64,
     /// Files about the world.
     pub context: ContextFiles,
 }
@@ -156,8 +165,20 @@ fn check(raw: Raw, base: &Path) -> Result<Config, String> {
         rules_set,
         max_record_bytes: raw.ingest.max_record_bytes,
         max_ratio: raw.ingest.max_ratio,
+        allowed_lateness: lateness(raw.detect.allowed_lateness.as_deref())?,
         context: context(raw.context, base),
     })
+}
+
+/// A day, unless the file says otherwise; a hundred days at the most.
+fn lateness(text: Option<&str>) -> Result<i64, String> {
+    let text = text.unwrap_or("1d");
+    let wrong = || {
+        format!("detect.allowed_lateness = '{text}' is not a length of time up to 100 days: write one like 1d or 12h")
+    };
+    let span = humantime::parse_duration(text).map_err(|_| wrong())?;
+    let micros = i64::try_from(span.as_micros()).map_err(|_| wrong())?;
+    if micros > 100 * 86_400_000_000 { Err(wrong()) } else { Ok(micros) }
 }
 
 fn context(raw: RawContext, base: &Path) -> ContextFiles {
@@ -214,6 +235,7 @@ mod tests {
             ("[context]\ndirektory = 'd.csv'", "direktory"),
             ("listen = 'everywhere'", "'everywhere' is no address"),
             ("[ingest]\nmax_record_bytes = 5", "max_record_bytes"),
+            ("[detect]\nallowed_lateness = 'soon'", "'soon' is not a length of time"),
         ] {
             assert!(load(text).unwrap_err().contains(part), "{text}");
         }

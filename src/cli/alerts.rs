@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::context::{Context, now};
-use super::{Format, Outcome, WrongUse, detect, note, query, table, text, times};
+use super::{Format, Outcome, WrongUse, days, detect, note, query, table, text, times};
 use crate::alert::{Alert, AlertState, Severity, Value};
 use crate::state::{AlertFilter, NewSuppression, Order, State};
 use crate::store::{Access, QueryLimits, Store};
@@ -141,7 +141,7 @@ pub async fn alerts(context: &Context, args: AlertsArgs) -> anyhow::Result<Outco
 }
 
 async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) -> anyhow::Result<Outcome> {
-    let last = store.span().await?.map_or(0, |(_, last)| last);
+    let last = days::last_record(store, &[&args.since, &args.until]).await?;
     let time = |text: &Option<String>| text.as_deref().map(|t| times::parse(t, last)).transpose();
     let (from, to) = (time(&args.since)?, time(&args.until)?);
     if let (Some(from), Some(to)) = (from, to)

@@ -8,7 +8,8 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use super::context::{Context, now};
-use super::detect::{DAY, MOST_ALERTS, info};
+use super::days::{DAY, Days};
+use super::detect::{MOST_ALERTS, info};
 use super::{Format, Outcome, WrongUse, note, progress, table, text, times};
 use crate::alert::{Alert, Severity};
 use crate::detection::{self, Library, Period, Rule};
@@ -64,12 +65,14 @@ pub async fn backtest(context: &Context, library: &Library, args: &BacktestArgs)
     let rules = chosen(library, &args.ids, &changed)?;
     let store = context.store(Access::Existing).await?;
     store.refresh_rollups().await?;
-    let Some((first, last)) = store.span().await? else {
+    let Some(days) = Days::read(&store).await? else {
         note("the store holds no events yet: there is nothing to ask about");
         return Ok(Outcome::Done);
     };
+    let (Period { from: first, to: end }, end_of_all) = (days.extent.data, days.extent.end_of_all());
+    let last = end - 1;
     let time = |text: &Option<String>, default| text.as_deref().map_or(Ok(default), |t| times::parse(t, last));
-    let period = Period { from: time(&args.from, first)?.max(first), to: time(&args.to, last + 1)?.min(last + 1) };
+    let period = Period { from: time(&args.from, first)?.max(first), to: time(&args.to, end)?.min(end_of_all) };
     if period.from >= period.to {
         let (from, to) = (times::minute(first), times::minute(last));
         return Err(WrongUse(format!("no records lie in this period: the store's are from {from} to {to}")).into());

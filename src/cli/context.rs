@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
 
-use super::{Format, Global, note};
+pub use super::clock::now;
+use super::{Format, Global, clock, note};
 use crate::config::Config;
 use crate::detection::{Library, Overrides};
 use crate::state::State;
@@ -25,6 +25,7 @@ pub struct Context {
 impl Context {
     /// Reads the configuration and lays the global flags over it.
     pub fn load(global: &Global) -> anyhow::Result<Context> {
+        clock::check()?;
         let mut config = Config::load(global.config.as_deref())?;
         if let Some(store) = &global.store {
             config.store = store.clone();
@@ -68,10 +69,4 @@ impl Context {
         let folder = folder.or(self.config.rules_folder.as_ref());
         Library::load(folder.map(PathBuf::as_path), &overrides).context("the detections could not be loaded")
     }
-}
-
-/// The clock. Below the commands a time is passed in.
-#[allow(clippy::disallowed_methods)]
-pub fn now() -> DateTime<Utc> {
-    Utc::now()
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::Args;
+use datafusion::prelude::SessionContext;
 
 use super::context::{Context, now};
+use super::days::{self, DAY, Days};
 use super::{FailOn, Format, Outcome, WrongUse, incidents, note, progress, table, text, times};
-use crate::alert::{Alert, AlertState, Incident, Micros};
-use crate::detection::{self, Library, Period, Rule};
+use crate::alert::{Alert, AlertState, Incident};
+use crate::detection::{self, Evaluation, Library, Period, Rule, Trigger};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
 use crate::store::{Access, SessionUse, Store};
 
-/// A day: the period of `detect` unless told otherwise.
-pub const DAY: Micros = 86_400_000_000;
 /// Alerts that a command prints at the most; the rest is named by its number.
 pub const MOST_ALERTS: usize = 10_000;
 
@@ -38,39 +38,30 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
     let state = context.state(&store)?;
     let library = context.library(None)?;
     store.refresh_rollups().await?;
-    let Some((first, last)) = store.span().await? else {
+    let Some(mut days) = Days::read(&store).await? else {
         note("the store holds no events yet: there is nothing to detect in");
         if context.format == Format::Json {
             writeln!(std::io::stdout(), "[]")?;
         }
         return Ok(Outcome::Done);
     };
-    // The last record lies before the period's end, which is exclusive.
-    let end = last + 1;
-    let to = args.to.as_deref().map_or(Ok(end), |t| times::parse(t, last))?;
-    let from = args.from.as_deref().map_or(Ok(to - DAY), |t| times::parse(t, last))?;
-    if from >= to {
-        return Err(WrongUse(format!(
-            "the period is empty: --from {} does not lie before --to {}",
-            times::minute(from),
-            times::minute(to)
-        ))
-        .into());
-    }
-    let period = Period { from: from.max(first), to: to.min(end) };
     let rules = library.choose(&args.rules).map_err(WrongUse)?;
+    days.note(&state, &rules)?;
+    let asked = asked(context, &args, &days, &state, &rules)?;
+    let (first, end) = (days.extent.data.from, days.extent.end_of_all());
+    let period = Period { from: asked.from.max(first), to: asked.to.min(end) };
     if period.from >= period.to {
         note(&format!(
             "there are no records from {} to {} UTC: the store's are from {} to {}",
-            times::minute(from),
-            times::minute(to),
+            times::minute(asked.from),
+            times::minute(asked.to),
             times::minute(first),
-            times::minute(last)
+            times::minute(end - 1)
         ));
         print(context.format, &[])?;
         return Ok(Outcome::Done);
     }
-    let mut run = evaluate(context, &store, &state, &rules, period).await?;
+    let mut run = evaluate(context, &store, &state, &rules, period, &days).await?;
     run.failed.extend(broken(&library));
     let alerts = run.alerts(&state, &rules)?;
     if context.format == Format::Table {
@@ -83,7 +74,26 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
     }
     print_incidents(context.format, &state, &alerts)?;
     print(context.format, &alerts)?;
+    days.tell(&state, &rules, period.to)?;
     Ok(outcome(&run, &alerts, &args.fail_on))
+}
+
+/// The period that the arguments ask for; without any the last day, and what late records made stale in the time allowed to
+/// them. Times count back from the last record of the data.
+fn asked(context: &Context, args: &DetectArgs, days: &Days, state: &State, rules: &[&Rule]) -> anyhow::Result<Period> {
+    // The last record lies before the period's end, which is exclusive.
+    let end = days.extent.data.to;
+    let to = args.to.as_deref().map_or(Ok(end), |t| times::parse(t, end - 1))?;
+    let from = match &args.from {
+        Some(from) => times::parse(from, end - 1)?,
+        None if args.to.is_some() => to - DAY,
+        None => days.last_day(state, rules, context.config.allowed_lateness)?,
+    };
+    if from < to {
+        return Ok(Period { from, to });
+    }
+    let (from, to) = (times::minute(from), times::minute(to));
+    Err(WrongUse(format!("the period is empty: --from {from} does not lie before --to {to}")).into())
 }
 
 /// What an evaluation left behind.
@@ -121,6 +131,7 @@ pub async fn evaluate(
     state: &State,
     rules: &[&Rule],
     period: Period,
+    days: &Days,
 ) -> anyhow::Result<Run> {
     let (world, problems) = context.world(store);
     let names = world.names();
@@ -131,14 +142,18 @@ pub async fn evaluate(
         bar.set_position(p.done as u64);
         bar.set_message(p.next.unwrap_or_default().to_owned());
     };
-    let evaluations = detection::evaluate_all(&session, rules.iter().copied(), period, told).await?;
+    let evaluations = ask(&session, rules, period, days, told).await?;
     // A file that is not read is a list that detections lack.
     let refused = problems.iter().filter(|p| p.refused).map(|p| format!("a file about the world was not read: {p}"));
     let mut run = Run { period, failed: refused.collect() };
-    for (rule, evaluation) in rules.iter().zip(evaluations) {
-        let Some(asked) = evaluation.period else { continue };
-        match evaluation.findings {
-            Ok(mut findings) => {
+    for evaluation in &evaluations {
+        let (Some(asked), Some(rule)) = (evaluation.period, rules.iter().find(|rule| rule.id == evaluation.rule_id))
+        else {
+            continue;
+        };
+        match &evaluation.findings {
+            Ok(findings) => {
+                let mut findings = findings.clone();
                 findings.iter_mut().for_each(|finding| names.put(finding));
                 run.period.from = run.period.from.min(asked.from);
                 run.period.to = run.period.to.max(asked.to);
@@ -148,8 +163,30 @@ pub async fn evaluate(
         }
     }
     bar.finish_and_clear();
+    days.evaluated(state, &evaluations)?;
     export(store, state).await?;
     Ok(run)
+}
+
+/// Asks the rules. Those that are due as time passes are asked up to the end of the data only: in the time up to a stray
+/// record every vault would be silent.
+async fn ask(
+    session: &SessionContext,
+    rules: &[&Rule],
+    period: Period,
+    days: &Days,
+    mut told: impl FnMut(detection::evaluate::Progress<'_>),
+) -> anyhow::Result<Vec<Evaluation>> {
+    let clocked = days::for_clocks(days, period);
+    if clocked == period {
+        return Ok(detection::evaluate_all(session, rules.iter().copied(), period, told).await?);
+    }
+    let (clocks, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.header.on == Trigger::Clock);
+    let mut evaluations = detection::evaluate_all(session, others, period, &mut told).await?;
+    if clocked.from < clocked.to {
+        evaluations.extend(detection::evaluate_all(session, clocks, clocked, |_| {}).await?);
+    }
+    Ok(evaluations)
 }
 
 /// Brings the incidents up to date, then writes the alerts into the store's table, so that SQL and other engines see them.

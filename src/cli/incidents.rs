@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::context::{Context, now};
-use super::{Format, Outcome, alerts, detect, table, text, times};
+use super::{Format, Outcome, alerts, days, detect, table, text, times};
 use crate::alert::{Alert, AlertState, Incident, Severity};
 use crate::state::{AlertFilter, IncidentDetail, Order, State};
 use crate::store::{Access, Store};
@@ -66,7 +66,7 @@ pub async fn incidents(context: &Context, args: IncidentsArgs) -> anyhow::Result
 }
 
 async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) -> anyhow::Result<Outcome> {
-    let last = store.span().await?.map_or(0, |(_, last)| last);
+    let last = days::last_record(store, &[&args.since, &args.until]).await?;
     let time = |text: &Option<String>| text.as_deref().map(|t| times::parse(t, last)).transpose();
     let states = match (args.state, args.all) {
         (Some(state), _) => vec![state],

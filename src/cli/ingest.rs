@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::context::{Context, now};
-use super::{Format, Outcome, note, progress};
+use super::{Format, Outcome, clock, note, progress};
 use crate::ingest::{Options, Progress, Report};
 use crate::source::{self, Input};
 use crate::store::{Access, Store};
@@ -79,7 +79,13 @@ pub fn tell_problems(report: &Report) -> Outcome {
             if report.quarantined == 1 { "piece of input is" } else { "pieces of input are" }
         ));
     }
-    if report.problems.is_empty() { Outcome::Done } else { Outcome::Partial }
+    let behind = clock::behind(report);
+    if let Some(told) = &behind {
+        note(told);
+    }
+    // Refused for the clock alone, nothing was read: as bad as a source that could not be.
+    let nothing = behind.is_some() && report.events_written + report.duplicates == 0;
+    if report.problems.is_empty() && !nothing { Outcome::Done } else { Outcome::Partial }
 }
 
 fn print_report(format: Format, report: &Report) -> anyhow::Result<()> {

@@ -11,7 +11,9 @@ use crate::alert::Severity;
 
 mod alerts;
 mod backtest;
+mod clock;
 mod context;
+mod days;
 mod detect;
 mod incidents;
 mod ingest;

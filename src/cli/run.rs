@@ -6,7 +6,8 @@ use clap::Args;
 use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
-use super::{FailOn, Format, Outcome, detect, ingest, note, serve, table, times};
+use super::days::Days;
+use super::{FailOn, Format, Outcome, clock, detect, ingest, note, serve, table, times};
 use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
@@ -40,21 +41,27 @@ pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {
     let (store, report) = ingest::read_into_store(context, &args.sources).await?;
     let sources = ingest::tell_problems(&report);
     let state = context.state(&store)?;
-    let Some((first, last)) = store.span().await? else {
+    let Some(mut days) = Days::read(&store).await? else {
         print_empty(context.format, &report)?;
+        if clock::behind(&report).is_none() {
+            note("there is nothing to detect in: give a folder or file with Key Vault's audit logs");
+        }
         return Ok(sources);
     };
     let library = context.library(None)?;
     let rules: Vec<&Rule> = library.rules().iter().collect();
-    let mut evaluated = detect::evaluate(context, &store, &state, &rules, Period { from: first, to: last + 1 }).await?;
+    days.note(&state, &rules)?;
+    let (data, period) = (days.extent.data, Period { from: days.extent.data.from, to: days.extent.end_of_all() });
+    let mut evaluated = detect::evaluate(context, &store, &state, &rules, period, &days).await?;
     evaluated.failed.extend(detect::broken(&library));
     let alerts = evaluated.alerts(&state, &rules)?;
     match context.format {
         Format::Table => {
-            print_summary(&store, &report, (first, last), &alerts, &detect::joined(&state, &alerts)?).await?
+            print_summary(&store, &report, (data.from, data.to - 1), &alerts, &detect::joined(&state, &alerts)?).await?
         }
         format => detect::print(format, &alerts)?,
     }
+    days.tell(&state, &rules, period.to)?;
     let alerted = detect::outcome(&evaluated, &alerts, &args.fail_on);
     if let Some(listener) = listener {
         serve::until_stopped(state, listener).await?;
@@ -69,7 +76,6 @@ fn print_empty(format: Format, report: &Report) -> anyhow::Result<()> {
         Format::Table => writeln!(out, "{}\nno Key Vault events in the store", ingest::sentence(report))?,
         Format::Jsonl | Format::Csv => {}
     }
-    note("there is nothing to detect in: give a folder or file with Key Vault's audit logs");
     Ok(())
 }
 

@@ -169,7 +169,7 @@ fn failure(rule: &Rule, message: &str) -> DetectionError {
     failure_at(&rule.path, message)
 }
 
-fn failure_at(path: &str, message: &str) -> DetectionError {
+pub(super) fn failure_at(path: &str, message: &str) -> DetectionError {
     DetectionError::Run { place: Place::file(path), message: message.to_owned() }
 }
 

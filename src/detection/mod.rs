@@ -12,6 +12,7 @@ pub mod cases;
 pub mod check;
 pub mod evaluate;
 mod events;
+pub mod extent;
 pub mod functions;
 pub mod header;
 mod json;
@@ -26,6 +27,7 @@ mod techniques;
 
 pub use cases::{Fixture, StandIn};
 pub use evaluate::{Evaluation, Progress, data_span, evaluate, evaluate_all};
+pub use extent::Extent;
 pub use header::{Header, Status, Trigger};
 pub use library::{Library, Origin, Overrides, Rule};
 pub use parameter::Parameter;

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 pub use pipeline::{Progress, ingest};
 
+use crate::record::Ahead;
 use crate::record::frame::FrameLimits;
 use crate::source::Limits as SourceLimits;
 
@@ -65,6 +66,9 @@ pub struct Report {
     /// Remarks that are no failure, for instance an incomplete tail; a sentence each.
     #[serde(skip)]
     pub remarks: Vec<String>,
+    /// Of the quarantined, records that are dated more than a day after their arrival.
+    #[serde(skip)]
+    pub ahead: Ahead,
 }
 
 /// Why an ingest stopped.

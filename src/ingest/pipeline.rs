@@ -233,6 +233,7 @@ impl<'a> Collector<'a> {
             self.next += 1;
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
+            self.report.ahead.merge(&decoded.ahead);
             self.report.quarantined += decoded.rejects.len() as u64;
             self.rows += decoded.events.num_rows() + decoded.rejects.len();
             if decoded.events.num_rows() > 0 {

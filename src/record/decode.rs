@@ -15,7 +15,7 @@ use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
 use super::trail::Step;
-use super::{REJECT_BYTES, Reject};
+use super::{Ahead, REJECT_BYTES, Reject};
 
 /// How deep envelopes and arrays may nest around a record.
 const ENVELOPES: usize = 8;
@@ -34,6 +34,8 @@ pub struct Decoded {
     pub read: u64,
     /// Well-formed records that are not Key Vault's.
     pub skipped: u64,
+    /// Rejects that are dated more than a day after their arrival.
+    pub ahead: Ahead,
 }
 
 /// Decodes records of every shape; one for each worker, reused from block to block.
@@ -44,6 +46,7 @@ pub struct Decoder {
     columns: Columns,
     rejects: Vec<Reject>,
     skipped: u64,
+    ahead: Ahead,
     intake: Intake,
     deriver: Deriver,
     /// Where the record in work starts in the text.
@@ -60,6 +63,7 @@ impl Decoder {
             columns: Columns::new(),
             rejects: Vec::new(),
             skipped: 0,
+            ahead: Ahead::default(),
             intake: Intake::default(),
             deriver: Deriver::default(),
             start: 0,
@@ -82,8 +86,9 @@ impl Decoder {
         self.columns = next;
         let rejects = std::mem::take(&mut self.rejects);
         let skipped = std::mem::take(&mut self.skipped);
+        let ahead = std::mem::take(&mut self.ahead);
         let read = events.num_rows() as u64 + rejects.len() as u64 + skipped;
-        Decoded { events, rejects, read, skipped }
+        Decoded { events, rejects, read, skipped, ahead }
     }
 
     /// One whole JSON text: a record, `{"records":[…]}`, `{"value":[…]}`, an array of records, `{"tables":[…]}`, or several
@@ -329,6 +334,9 @@ impl Decoder {
             self.deriver.append(fields, &mut self.intake, origin, &mut self.columns);
         } else {
             let reason = bad_time(fields.time_text.as_deref(), fields.time.is_some());
+            if let Some(time) = fields.time.filter(|time| time.micros() > self.arrived) {
+                self.ahead.add(time.micros());
+            }
             self.reject(text.as_bytes(), offset, reason);
         }
     }

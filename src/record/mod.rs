@@ -5,6 +5,7 @@
 
 mod activity;
 mod address;
+mod ahead;
 mod batch;
 mod caller;
 mod client;
@@ -26,6 +27,7 @@ pub mod schema;
 mod time;
 mod trail;
 
+pub use ahead::Ahead;
 pub use operation::{Operation, operations};
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.

@@ -1,5 +1,5 @@
 //! SQLite beside the store: findings, the alerts that they form, the incidents that these form, what people did about
-//! them, suppressions, bookmarks and the trail of changes.
+//! them, suppressions, bookmarks, which windows are still to be evaluated, and the trail of changes.
 //!
 //! Keeps what changes; what is immutable (events) lies in the store's tables. Never reads the clock (a time is
 //! passed in), never evaluates a detection, never prints. A [`State`] is a cheap handle on one connection behind
@@ -12,6 +12,7 @@ mod correlate;
 mod cursor;
 mod drilldown;
 mod error;
+mod evaluated;
 mod incident_query;
 mod open;
 mod people;
@@ -19,6 +20,7 @@ mod query;
 mod record;
 mod risk;
 mod rows;
+mod stretch;
 mod suppress;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -30,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 pub use error::StateError;
+pub use evaluated::{Noted, Reach};
 pub use incident_query::{IncidentDetail, IncidentPage};
 pub use query::{AlertFilter, Counts, MAX_PAGE, Order, Page};
 pub use record::{Changes, RuleInfo};

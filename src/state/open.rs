@@ -16,7 +16,7 @@ const FILE: &str = "state.db";
 const APPLICATION_ID: i64 = 0x6b76_6175;
 
 /// Migration n brings format n to format n + 1. Never edit one that was released: append.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("incidents.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("incidents.sql"), include_str!("evaluated.sql")];
 
 /// How long a call waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -235,7 +235,8 @@ mod tests {
         crate::state::testing::record(&state, &rule, (0, 9), &[crate::state::testing::finding("ann", 1)]);
         // Back to how the first format was: what the second added is taken away.
         let undo = "DROP INDEX alerts_by_incident; ALTER TABLE alerts DROP COLUMN incident_id;
-                    DROP TABLE incident_aliases; DROP TABLE incidents; PRAGMA user_version = 1;";
+                    DROP TABLE incident_aliases; DROP TABLE incidents;
+                    DROP TABLE hours; DROP TABLE stale; DROP TABLE rules_noted; PRAGMA user_version = 1;";
         state.lock().execute_batch("PRAGMA foreign_keys = off").unwrap();
         state.lock().execute_batch(undo).unwrap();
         drop(state);

@@ -15,6 +15,7 @@ mod incidents;
 mod ingest;
 mod interchange;
 mod kill;
+mod late;
 mod query;
 mod readme;
 mod support;
