@@ -49,6 +49,8 @@ struct RawRules {
 struct RawIngest {
     max_record_bytes: Option<usize>,
     max_ratio: Option<u64>,
+    dates: Option<String>,
+    zone: Option<String>,
 }
 
 /// Where files about the world are; what is not named is looked for in the folder.
@@ -87,6 +89,10 @@ pub struct Config {
     pub max_record_bytes: Option<usize>,
     /// How many times its compressed size a file may grow to.
     pub max_ratio: Option<u64>,
+    /// Order of day and month in dates that leave it open; `cli` reads it as it reads `--dates`.
+    pub dates: Option<String>,
+    /// Zone of times that name none; `cli` reads it as it reads `--zone`.
+    pub zone: Option<String>,
     /// Files about the world.
     pub context: ContextFiles,
 }
@@ -156,6 +162,8 @@ fn check(raw: Raw, base: &Path) -> Result<Config, String> {
         rules_set,
         max_record_bytes: raw.ingest.max_record_bytes,
         max_ratio: raw.ingest.max_ratio,
+        dates: raw.ingest.dates,
+        zone: raw.ingest.zone,
         context: context(raw.context, base),
     })
 }
