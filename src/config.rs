@@ -50,6 +50,8 @@ struct RawRules {
 struct RawIngest {
     max_record_bytes: Option<usize>,
     max_ratio: Option<u64>,
+    dates: Option<String>,
+    zone: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +98,10 @@ pub struct Config {
     pub max_ratio: Option<u64>,
     /// How far before its last day `detect` evaluates windows again that late records touched, in microseconds.
     pub allowed_lateness: i64,
+    /// Order of day and month in dates that leave it open; `cli` reads it as it reads `--dates`.
+    pub dates: Option<String>,
+    /// Zone of times that name none; `cli` reads it as it reads `--zone`.
+    pub zone: Option<String>,
     /// Files about the world.
     pub context: ContextFiles,
 }
@@ -166,6 +172,8 @@ fn check(raw: Raw, base: &Path) -> Result<Config, String> {
         max_record_bytes: raw.ingest.max_record_bytes,
         max_ratio: raw.ingest.max_ratio,
         allowed_lateness: lateness(raw.detect.allowed_lateness.as_deref())?,
+        dates: raw.ingest.dates,
+        zone: raw.ingest.zone,
         context: context(raw.context, base),
     })
 }

@@ -5,8 +5,9 @@ use std::io::Write;
 use clap::Args;
 
 use super::context::{Context, now};
-use super::{Format, Outcome, clock, note, progress};
+use super::{Format, Outcome, WrongUse, clock, note, progress};
 use crate::ingest::{Options, Progress, Report};
+use crate::record::Dates;
 use crate::source::{self, Input};
 use crate::store::{Access, Store};
 
@@ -16,6 +17,34 @@ pub struct Sources {
     /// Files, folders, globs, or - for standard input; plain, gzip or zstd.
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
+    /// Order of day and month in dates such as 5/11/2026: day-first or month-first. Unless given, the rows of each file
+    /// that allow only one order settle it.
+    #[arg(long, env = "KVAUDIT_DATES", value_name = "ORDER")]
+    dates: Option<String>,
+    /// Zone of times that name none: UTC (the default), an offset such as +01:00, or a name such as Europe/Berlin.
+    #[arg(long, env = "KVAUDIT_ZONE", value_name = "ZONE", allow_hyphen_values = true)]
+    zone: Option<String>,
+}
+
+impl Sources {
+    /// Flags and environment laid over the configuration, checked.
+    fn dates(&self, context: &Context) -> Result<Dates, WrongUse> {
+        let (order, zone) = (self.dates.as_ref(), self.zone.as_ref());
+        Ok(Dates {
+            order: checked(order.or(context.config.dates.as_ref()), "--dates (ingest.dates)")?,
+            zone: checked(zone.or(context.config.zone.as_ref()), "--zone (ingest.zone)")?,
+        })
+    }
+}
+
+fn checked<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: Option<&String>,
+    what: &str,
+) -> Result<Option<T>, WrongUse> {
+    text.map(|text| {
+        text.parse().map_err(|error: T::Err| WrongUse(format!("{what}: '{text}' is not understood: {error}")))
+    })
+    .transpose()
 }
 
 /// Arguments of `ingest`.
@@ -33,6 +62,7 @@ pub async fn ingest(context: &Context, args: IngestArgs) -> anyhow::Result<Outco
 
 /// Ingests and brings the roll-ups up to date. Sources that cannot be read are told in the report, the rest is read.
 pub async fn read_into_store(context: &Context, sources: &Sources) -> anyhow::Result<(Store, Report)> {
+    let dates = sources.dates(context)?;
     let resolved = source::resolve(&sources.sources);
     if resolved.inputs.is_empty() {
         let reasons: Vec<String> = resolved.problems.iter().map(ToString::to_string).collect();
@@ -40,6 +70,7 @@ pub async fn read_into_store(context: &Context, sources: &Sources) -> anyhow::Re
     }
     let store = context.store(Access::Create).await?;
     let mut options = Options::new(now().timestamp_micros());
+    options.dates = dates;
     if let Some(bytes) = context.config.max_record_bytes {
         options.frame.max_record_bytes = bytes;
     }

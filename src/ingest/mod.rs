@@ -7,6 +7,8 @@
 //!
 //! Every channel is bounded, so memory does not grow with the input: when the store is slow, the reader waits.
 
+mod dates;
+mod missing;
 mod pipeline;
 
 use serde::Serialize;
@@ -14,6 +16,7 @@ use serde::Serialize;
 pub use pipeline::{Progress, ingest};
 
 use crate::record::Ahead;
+use crate::record::Dates;
 use crate::record::frame::FrameLimits;
 use crate::source::Limits as SourceLimits;
 
@@ -30,6 +33,8 @@ pub struct Options {
     pub frame: FrameLimits,
     /// Rows of one commit.
     pub batch_rows: usize,
+    /// How the inputs write their dates, where the user says so.
+    pub dates: Dates,
     /// Arrival of the records, microseconds: `ingested_at`, and what "in the future" means.
     pub arrived: i64,
 }
@@ -37,7 +42,13 @@ pub struct Options {
 impl Options {
     /// The defaults, for records that arrive at `arrived`.
     pub fn new(arrived: i64) -> Self {
-        Self { source: SourceLimits::default(), frame: FrameLimits::default(), batch_rows: BATCH_ROWS, arrived }
+        Self {
+            source: SourceLimits::default(),
+            frame: FrameLimits::default(),
+            batch_rows: BATCH_ROWS,
+            dates: Dates::default(),
+            arrived,
+        }
     }
 }
 
@@ -56,6 +67,10 @@ pub struct Report {
     pub quarantined: u64,
     /// Tails that are no whole record: they wait for the rest.
     pub incomplete: u64,
+    /// Requests, new or known, that say neither by a status code nor by a text how they ended.
+    pub without_status: u64,
+    /// Requests other than challenges, new or known, that do not say who called.
+    pub without_caller: u64,
     /// Bytes read from files, before decompression.
     pub bytes_read: u64,
     /// Wall time.

@@ -7,10 +7,12 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::dates::{Halt, Settled};
+use super::missing::{self, Missing, Tallies};
 use super::{IngestError, Options, Report};
-use crate::record::Reject;
 use crate::record::decode::{Decoded, Decoder};
 use crate::record::frame::{Block, FrameError, Framer, Pieces};
+use crate::record::{Dates, Reject};
 use crate::source::{self, Input, ReadProblem};
 use crate::store::{Appended, Store};
 
@@ -24,7 +26,7 @@ const WORK_BYTES: usize = 4 * 1024 * 1024;
 /// Blocks for one decoder, in order.
 struct Work {
     number: u64,
-    parts: Vec<(Arc<str>, Block)>,
+    parts: Vec<(Arc<str>, Dates, Block)>,
 }
 
 /// What the reader knows at the end.
@@ -33,6 +35,27 @@ struct Reading {
     incomplete: u64,
     problems: Vec<String>,
     remarks: Vec<String>,
+    /// Inputs whose times name no zone.
+    zones: usize,
+}
+
+/// What a decoder made of one work: its number, the events, what they say of status and caller.
+type Done = (u64, Decoded, Tallies);
+
+/// Remarks of one kind that are made one by one.
+const ZONE_REMARKS: usize = 8;
+
+impl Reading {
+    /// Takes a remark on an input's zone; there may be as many as inputs.
+    fn remark(&mut self, remark: Option<String>) {
+        let Some(remark) = remark else { return };
+        self.zones += 1;
+        if self.zones <= ZONE_REMARKS {
+            self.remarks.push(remark);
+        } else if self.zones == ZONE_REMARKS + 1 {
+            self.remarks.push("times of more inputs name no zone and were read as UTC".to_owned());
+        }
+    }
 }
 
 /// Reads the inputs in order into the store. A source that fails is told in the report; the rest is read.
@@ -46,7 +69,7 @@ pub async fn ingest(
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let (work_in, work_out) = bounded::<Work>(workers);
     // The collector is async: its channel's sender blocks the decoders when the store is slow.
-    let (done_in, mut done_out) = tokio::sync::mpsc::channel::<(u64, Decoded)>(workers);
+    let (done_in, mut done_out) = tokio::sync::mpsc::channel::<Done>(workers);
     let read_bytes = Arc::new(AtomicU64::new(0));
     // Buffers go back to the reader; one that finds no room there is dropped.
     let (spare_in, spare_out) = bounded::<Vec<u8>>(2 * workers);
@@ -64,8 +87,8 @@ pub async fn ingest(
     drop((work_out, spare_in, done_in));
 
     let mut collector = Collector::new(store, options);
-    while let Some((number, decoded)) = done_out.recv().await {
-        collector.take(number, decoded).await?;
+    while let Some(done) = done_out.recv().await {
+        collector.take(done).await?;
     }
     let reading = reader.join().map_err(|_| IngestError::Worker)?;
     for decoder in decoders {
@@ -74,7 +97,7 @@ pub async fn ingest(
     let mut report = collector.finish().await?;
     report.incomplete = reading.incomplete;
     report.problems = reading.problems;
-    report.remarks = reading.remarks;
+    report.remarks.splice(0..0, reading.remarks);
     report.bytes_read = read_bytes.load(Ordering::Relaxed);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -104,18 +127,23 @@ fn read(
         let raw = opened.raw_bytes();
         let before = total.load(Ordering::Relaxed);
         let mut framer = Framer::new(opened, &name, options.frame);
+        let mut settled = Settled::new(input, options);
         loop {
             spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
-            let block = match framer.next_block() {
+            let block = match settled.next_block(&mut framer) {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
-                Err(FrameError::Read { offset, error }) => {
+                Err(Halt::Read(FrameError::Read { offset, error })) => {
                     reading.problems.push(unreadable(&name, offset, &error));
+                    break;
+                }
+                Err(Halt::Dates(problem)) => {
+                    reading.problems.push(problem);
                     break;
                 }
             };
             gathered += block.bytes.len();
-            work.parts.push((name.clone(), block));
+            work.parts.push((name.clone(), settled.dates(), block));
             total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
             progress(total.load(Ordering::Relaxed));
             if gathered >= WORK_BYTES {
@@ -127,6 +155,7 @@ fn read(
             }
         }
         total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+        reading.remark(settled.remark);
         if let Some(tail) = framer.incomplete() {
             reading.incomplete += 1;
             reading.remarks.push(format!(
@@ -151,34 +180,35 @@ fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
 }
 
 /// A decoder's thread: works to batches.
-fn decode(
-    works: &Receiver<Work>,
-    spares: &Sender<Vec<u8>>,
-    done: &tokio::sync::mpsc::Sender<(u64, Decoded)>,
-    arrived: i64,
-) {
+fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::mpsc::Sender<Done>, arrived: i64) {
     let mut decoder = Decoder::new(arrived);
     for work in works {
-        let mut refused = Vec::new();
-        for (name, block) in work.parts {
+        let (mut refused, mut tallies) = (Vec::new(), Tallies::new());
+        for (name, dates, block) in work.parts {
             decoder.source(&name);
+            decoder.dates(dates);
             decode_block(&mut decoder, &block);
+            missing::note(&mut tallies, &name, decoder.tally());
             refused.extend(block.rejects);
             let _ = spares.try_send(block.bytes);
         }
         let mut decoded = decoder.finish();
         decoded.read += refused.len() as u64;
         decoded.rejects.extend(refused);
-        if done.blocking_send((work.number, decoded)).is_err() {
+        if done.blocking_send((work.number, decoded, tallies)).is_err() {
             return;
         }
     }
 }
 
-fn decode_block(decoder: &mut Decoder, block: &Block) {
-    let piece = |range: &std::ops::Range<u32>| {
-        (&block.bytes[range.start as usize..range.end as usize], block.offset + u64::from(range.start))
-    };
+/// The bytes of one piece of a block, and their offset in the input.
+pub(super) fn piece<'b>(block: &'b Block, range: &std::ops::Range<u32>) -> (&'b [u8], u64) {
+    (&block.bytes[range.start as usize..range.end as usize], block.offset + u64::from(range.start))
+}
+
+/// Hands every piece of a block to a decoder.
+pub(super) fn decode_block(decoder: &mut Decoder, block: &Block) {
+    let piece = |range: &std::ops::Range<u32>| piece(block, range);
     match &block.pieces {
         Pieces::Lines => decoder.lines(&block.bytes, block.offset),
         Pieces::Values(ranges) => {
@@ -204,7 +234,8 @@ struct Collector<'a> {
     store: &'a Store,
     options: &'a Options,
     next: u64,
-    early: std::collections::BTreeMap<u64, Decoded>,
+    early: std::collections::BTreeMap<u64, (Decoded, Tallies)>,
+    missing: Missing,
     events: Vec<RecordBatch>,
     rejects: Vec<Reject>,
     rows: usize,
@@ -219,6 +250,7 @@ impl<'a> Collector<'a> {
             options,
             next: 0,
             early: std::collections::BTreeMap::new(),
+            missing: Missing::default(),
             events: Vec::new(),
             rejects: Vec::new(),
             rows: 0,
@@ -227,10 +259,11 @@ impl<'a> Collector<'a> {
         }
     }
 
-    async fn take(&mut self, number: u64, decoded: Decoded) -> Result<(), IngestError> {
-        self.early.insert(number, decoded);
-        while let Some(decoded) = self.early.remove(&self.next) {
+    async fn take(&mut self, (number, decoded, tallies): Done) -> Result<(), IngestError> {
+        self.early.insert(number, (decoded, tallies));
+        while let Some((decoded, tallies)) = self.early.remove(&self.next) {
             self.next += 1;
+            self.missing.take(tallies);
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
             self.report.ahead.merge(&decoded.ahead);
@@ -271,6 +304,9 @@ impl<'a> Collector<'a> {
             self.append().await?;
         }
         self.settle().await?;
+        let (tally, remarks) = self.missing.finish();
+        (self.report.without_status, self.report.without_caller) = (tally.without_status, tally.without_caller);
+        self.report.remarks = remarks;
         Ok(self.report)
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Caller<'a> {
     pub issuer: Option<&'a str>,
     /// Where the token was issued.
     pub token_address: Option<&'a str>,
+    /// The caller's name, lower case, where it is the caller's identity: of a user without an object id, and of whoever
+    /// has no id at all.
+    itself: Option<Cow<'a, str>>,
 }
 
 /// A caller to remember, with what is derived from it once.
@@ -38,6 +41,7 @@ pub(super) struct Known {
     managed_identity: Option<Box<str>>,
     issuer: Option<Box<str>>,
     token_address: Option<Box<str>>,
+    itself: Option<Box<str>>,
     pub digest: Digest,
     /// Where the batch holds it.
     pub code: Code,
@@ -56,6 +60,7 @@ impl Known {
             managed_identity: own(caller.managed_identity),
             issuer: own(caller.issuer),
             token_address: own(caller.token_address),
+            itself: own(caller.itself.as_deref()),
             digest: caller.digest(),
             code: Code::default(),
         }
@@ -72,6 +77,7 @@ impl Known {
             managed_identity: self.managed_identity.as_deref(),
             issuer: self.issuer.as_deref(),
             token_address: self.token_address.as_deref(),
+            itself: self.itself.as_deref().map(Cow::Borrowed),
         }
     }
 }
@@ -79,13 +85,14 @@ impl Known {
 impl Caller<'_> {
     /// What of the caller enters an event's identity.
     pub fn digest(&self) -> Digest {
-        let user = self.user.filter(|_| self.principal_id().is_none());
-        identity::digest([self.object_id.as_deref(), self.app_id.as_deref(), user])
+        let (object_id, app_id) = (self.object_id.as_deref(), self.app_id.as_deref());
+        let name = self.user.or(self.itself.as_deref()).filter(|_| object_id.or(app_id).is_none());
+        identity::digest([object_id, app_id, name])
     }
 
-    /// Object id, else application id.
+    /// Object id; else of a user the name, and never the application in use; else application id; else the name.
     pub fn principal_id(&self) -> Option<&str> {
-        self.object_id.as_deref().or(self.app_id.as_deref())
+        self.object_id.as_deref().or(self.itself.as_deref()).or(self.app_id.as_deref())
     }
 
     /// Whether any claim says who it is.
@@ -94,7 +101,8 @@ impl Caller<'_> {
     }
 }
 
-/// Derives the caller from its claims. In the Activity log `caller` stands in: a user name or an object id.
+/// Derives the caller from its claims. In the Activity log and in exports `caller` stands in: a user name, an object id,
+/// or where nothing else says who it is any name.
 pub(super) fn of<'a>(f: &'a Fields<'_>) -> Caller<'a> {
     let stated = f.text(T::Caller);
     let user = f.ranked(R::User).or(stated.filter(|name| name.contains('@')));
@@ -102,6 +110,7 @@ pub(super) fn of<'a>(f: &'a Fields<'_>) -> Caller<'a> {
     let app_id = f.text(T::App);
     let identity = f.text(T::ManagedIdentity);
     let id_type = f.text(T::IdType);
+    let named = stated.filter(|_| object_id.or(app_id).or(user).or(identity).is_none());
     let kind = if identity.is_some() {
         "managed_identity"
     } else if id_type.is_some_and(|kind| kind.eq_ignore_ascii_case("user"))
@@ -109,7 +118,7 @@ pub(super) fn of<'a>(f: &'a Fields<'_>) -> Caller<'a> {
         || user.is_some()
     {
         "user"
-    } else if object_id.or(app_id).is_some() {
+    } else if object_id.or(app_id).or(named).is_some() {
         "application"
     } else {
         "anonymous"
@@ -120,10 +129,11 @@ pub(super) fn of<'a>(f: &'a Fields<'_>) -> Caller<'a> {
         app_id: app_id.map(lower),
         user,
         kind,
-        name: user.or(identity_name),
+        name: user.or(identity_name).or(named),
         managed_identity: identity,
         issuer: f.text(T::Issuer),
         token_address: f.text(T::TokenAddress),
+        itself: user.filter(|_| kind == "user").or(named).map(lower),
     }
 }
 
@@ -136,7 +146,8 @@ pub(super) fn lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_guid(text: &str) -> bool {
+/// Whether a text has the form of an object id; masked digits too.
+pub(super) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, b)| match at {
             8 | 13 | 18 | 23 => b == b'-',
@@ -179,8 +190,17 @@ mod tests {
             (vec![(OID, "o"), (IDTYP, "user")], Some("o"), "user", None),
             (vec![(OID, "o"), (Slot::Note(T::DelegatedScope), "user_impersonation")], Some("o"), "user", None),
             (vec![(OID, "o"), (IDTYP, "app")], Some("o"), "application", None),
-            (vec![(Slot::Ranked(R::User, 2), "live.com#eve@x")], None, "user", Some("live.com#eve@x")),
-            (vec![(Slot::Note(T::Caller), "eve@x")], None, "user", Some("eve@x")),
+            (
+                vec![(Slot::Ranked(R::User, 2), "live.com#Eve@x")],
+                Some("live.com#eve@x"),
+                "user",
+                Some("live.com#Eve@x"),
+            ),
+            (vec![(UPN, "Eve@x"), (APP, "a")], Some("eve@x"), "user", Some("Eve@x")),
+            (vec![(APP, "a"), (Slot::Note(T::DelegatedScope), "user_impersonation")], Some("a"), "user", None),
+            (vec![(Slot::Note(T::Caller), "eve@x")], Some("eve@x"), "user", Some("eve@x")),
+            (vec![(Slot::Note(T::Caller), "App-Orders")], Some("app-orders"), "application", Some("App-Orders")),
+            (vec![(Slot::Note(T::Caller), "Mara Lund"), (OID, "o")], Some("o"), "application", None),
             (
                 vec![(Slot::Note(T::Caller), "D9DA5048-2737-4770-bd64-XXXXXXXXXXXX")],
                 Some("d9da5048-2737-4770-bd64-xxxxxxxxxxxx"),

@@ -14,6 +14,7 @@ use super::fields::{Fields, Slot};
 use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
+use super::time::dates::{Dates, Evidence, Order, Unread};
 use super::trail::Step;
 use super::{Ahead, REJECT_BYTES, Reject};
 
@@ -38,11 +39,42 @@ pub struct Decoded {
     pub ahead: Ahead,
 }
 
+/// Which events say how they ended and who called. Requests only: a notification has no caller, a challenge none yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events that have a status.
+    pub with_status: u64,
+    /// Requests without a status whose text does not say either how they ended.
+    pub without_status: u64,
+    /// Events that name their caller.
+    pub with_caller: u64,
+    /// Requests other than challenges whose caller nothing names.
+    pub without_caller: u64,
+}
+
+impl Tally {
+    /// Adds what another part of the input says.
+    pub fn add(&mut self, other: Tally) {
+        self.with_status += other.with_status;
+        self.without_status += other.without_status;
+        self.with_caller += other.with_caller;
+        self.without_caller += other.without_caller;
+    }
+}
+
 /// Decodes records of every shape; one for each worker, reused from block to block.
 #[derive(Debug)]
 pub struct Decoder {
     arrived: i64,
     source: String,
+    dates: Dates,
+    /// Why the time of the record in work was not read.
+    unread: Option<Unread>,
+    /// Times are looked at and nothing is decoded.
+    scout: Option<Evidence>,
+    /// The row in work came out of a table.
+    table: bool,
+    tally: Tally,
     columns: Columns,
     rejects: Vec<Reject>,
     skipped: u64,
@@ -60,6 +92,11 @@ impl Decoder {
         Decoder {
             arrived,
             source: String::new(),
+            dates: Dates::default(),
+            unread: None,
+            scout: None,
+            table: false,
+            tally: Tally::default(),
             columns: Columns::new(),
             rejects: Vec::new(),
             skipped: 0,
@@ -73,6 +110,26 @@ impl Decoder {
     /// Names where the following records come from.
     pub fn source(&mut self, name: &str) {
         name.clone_into(&mut self.source);
+    }
+
+    /// How the following records write their dates.
+    pub fn dates(&mut self, dates: Dates) {
+        self.dates = dates;
+    }
+
+    /// A decoder that makes no events and only looks at how times are written, under what the user set.
+    pub fn scout(dates: Dates) -> Self {
+        Decoder { dates, scout: Some(Evidence::default()), ..Decoder::new(i64::MAX) }
+    }
+
+    /// What a scout saw.
+    pub fn evidence(&self) -> Evidence {
+        self.scout.clone().unwrap_or_default()
+    }
+
+    /// What the events since the last call say of status and caller.
+    pub fn tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Events since the last [`Decoder::finish`].
@@ -156,7 +213,9 @@ impl Decoder {
     /// Decodes an export's row from the object that it was brought to; rejects show the row as it came.
     fn rewritten(&mut self, object: &str, original: &str, offset: u64) {
         let before = self.rejects.len();
+        self.table = true;
         self.text(&mut Fields::default(), object, offset);
+        self.table = false;
         for reject in &mut self.rejects[before..] {
             reject.position = offset;
             reject.bytes = cut(original.as_bytes());
@@ -211,6 +270,13 @@ impl Decoder {
         if envelope {
             return Ok(());
         }
+        f.exported |= !f.nested && !f.aliases.is_empty();
+        if f.exported != self.intake.rows {
+            // Exports and raw records seldom take turns, so the guess is mostly right.
+            self.intake.rows = f.exported;
+            self.members(f, &mut Scan::new(text), offset, depth)?;
+            f.exported = self.intake.rows;
+        }
         if f.claims.is_some() && f.stray {
             // The claims were known by heart, but are not the only word on the caller.
             self.intake.anew = true;
@@ -219,7 +285,7 @@ impl Decoder {
             read?;
         }
         match self.intake.inner.is_empty() {
-            true => self.land(f, text, offset),
+            true => self.settle(f, text, offset),
             false => self.record_of_texts(std::mem::take(f), text, offset),
         }
         Ok(())
@@ -235,6 +301,7 @@ impl Decoder {
     ) -> Result<bool, Fault> {
         let (mut step, mut envelope) = (Step::START, false);
         f.clear();
+        f.exported = self.table;
         self.intake.clear();
         scan.open(b'{')?;
         while let Some((key, slot)) = self.intake.key(scan, &mut step, Place::Top)? {
@@ -321,22 +388,43 @@ impl Decoder {
         self.intake.read_inner(&mut fields, &outer);
         let nested = std::mem::take(&mut self.intake.inner);
         self.intake.read_inner(&mut fields, &nested);
-        self.land(&fields, text, offset);
+        self.settle(&mut fields, text, offset);
         drop(fields);
+    }
+
+    /// Reads what only the whole record tells, then lands it.
+    #[inline]
+    fn settle(&mut self, fields: &mut Fields<'_>, text: &str, offset: u64) {
+        self.intake.settle(fields);
+        if fields.time.is_none_or(|time| time.naive) {
+            self.read_time(fields);
+        }
+        self.land(fields, text, offset);
+    }
+
+    /// A time in another form than the raw records' own.
+    #[cold]
+    fn read_time(&mut self, fields: &mut Fields<'_>) {
+        let Some(text) = fields.time_text.as_deref() else { return };
+        let read = self.dates.read(text, fields.time_key);
+        fields.time = read.as_ref().ok().copied();
+        self.unread = read.err();
     }
 
     /// Skips, rejects or appends a record.
     fn land(&mut self, fields: &Fields<'_>, text: &str, offset: u64) {
         if self.deriver.owner(fields) == Owner::Other {
             self.skipped += 1;
+        } else if let Some(evidence) = &mut self.scout {
+            evidence.see(fields.time_text.as_deref().unwrap_or_default(), fields.time_key, self.dates.zone);
         } else if fields.time.is_some_and(|time| time.believable(self.arrived)) {
             let origin = Origin { source: &self.source, arrived: self.arrived };
-            self.deriver.append(fields, &mut self.intake, origin, &mut self.columns);
+            self.tally.add(self.deriver.append(fields, &mut self.intake, origin, &mut self.columns));
         } else {
-            let reason = bad_time(fields.time_text.as_deref(), fields.time.is_some());
             if let Some(time) = fields.time.filter(|time| time.micros() > self.arrived) {
                 self.ahead.add(time.micros());
             }
+            let reason = bad_time(fields.time_text.as_deref(), self.unread.take());
             self.reject(text.as_bytes(), offset, reason);
         }
     }
@@ -348,6 +436,9 @@ impl Decoder {
     }
 
     fn reject(&mut self, bytes: &[u8], position: u64, reason: String) {
+        if self.scout.is_some() {
+            return;
+        }
         self.rejects.push(Reject { source: self.source.clone(), position, reason, bytes: cut(bytes) });
     }
 }
@@ -356,14 +447,24 @@ fn cut(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len().min(REJECT_BYTES)].to_vec()
 }
 
-fn bad_time(text: Option<&str>, readable: bool) -> String {
+fn bad_time(text: Option<&str>, unread: Option<Unread>) -> String {
     let quoted: String = text.unwrap_or_default().chars().take(QUOTED).collect();
-    match (text, readable) {
+    match (text, unread) {
         (None, _) => "no time: a record needs one in `time` or `TimeGenerated`".into(),
-        (_, true) => {
+        (_, None) => {
             format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it")
         }
-        (_, false) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
+        (_, Some(Unread::Unknown)) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
+        (_, Some(Unread::Either { day_first, month_first, .. })) => format!(
+            "time {quoted:?} could be {day_first} or {month_first}: give --dates day-first or --dates month-first"
+        ),
+        (_, Some(Unread::Contradicts(order))) => {
+            let first = if order == Order::DayFirst { "day" } else { "month" };
+            format!("time {quoted:?} is no date with the {first} first, as the other dates of this input have it")
+        }
+        (_, Some(Unread::Local(column))) => {
+            format!("time {quoted:?} of column {column:?} is local: say of which zone with --zone")
+        }
     }
 }
 

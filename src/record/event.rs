@@ -7,6 +7,7 @@ use super::address::{self, Address};
 use super::batch::{Code, Columns};
 use super::caller::{self, Caller};
 use super::client;
+use super::decode::Tally;
 use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
 use super::identity::{self, Digest, Inputs};
@@ -15,6 +16,7 @@ use super::object::{self, Object};
 use super::operation;
 use super::outcome;
 use super::raw::Intake;
+use super::said;
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +114,9 @@ impl Deriver {
         if ours(f, self.resources.get(self.resource)) { Owner::KeyVault } else { Owner::Other }
     }
 
-    /// Appends a row for a record that [`Deriver::owner`] has just looked at; `f.time` must be there.
-    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) {
+    /// Appends a row for a record that [`Deriver::owner`] has just looked at; `f.time` must be there. Says whether the
+    /// record has a status and a caller.
+    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) -> Tally {
         let Intake { extra, claims, .. } = intake;
         let resource = self.resources.get(self.resource);
         let known = f.claims.map(|place| &claims.get(place).caller);
@@ -130,7 +133,7 @@ impl Deriver {
         columns.ingested_at.set(row, origin.arrived);
         request(f, &event, columns);
         what(f, &event, columns);
-        result(f, &event, columns);
+        let tally = tally(f, &event, result(f, &event, columns));
         network(f, &event, columns);
         change(f, &event, columns);
         let caller_code = who(&event.caller, known.map(|known| known.code), columns);
@@ -142,6 +145,7 @@ impl Deriver {
         self.operation(f, columns);
         self.agent(f, columns);
         columns.row += 1;
+        tally
     }
 
     fn operation(&mut self, f: &Fields<'_>, columns: &mut Columns) {
@@ -191,6 +195,11 @@ fn identity(
         for text in [Some("weak"), f.text(T::Signature), f.text(T::Description), f.text(T::ClientInfo)] {
             inputs.text(text);
         }
+        // Columns of queries that keep neither an address nor a resource id; no raw record has them.
+        for text in [f.text(T::Name), f.text(T::Vault).filter(|_| event.resource_id.is_none())].into_iter().flatten() {
+            inputs.text(Some("named"));
+            inputs.text(Some(text));
+        }
     }
     if event.category.is_some_and(|category| !category.eq_ignore_ascii_case("AuditEvent")) {
         other_category(inputs, canonical, f, extra);
@@ -223,7 +232,7 @@ impl<'a> Event<'a> {
             object.name = resource_id.and_then(|id| id.get(name.clone())).or(resource.id.get(name.clone()));
         }
         if object.name.is_none() {
-            object.name = f.text(T::EventObject);
+            object.name = f.text(T::EventObject).or_else(|| f.text(T::Name).filter(|_| is_of_an_object(operation)));
         }
         if object.version.is_none() {
             object.version = f.text(T::EventVersion);
@@ -233,6 +242,34 @@ impl<'a> Event<'a> {
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
         Event { category, operation, resource_id, resource, object, caller, address, control_plane }
     }
+}
+
+/// Whether an operation is on one object: of a list, a text in the column of names says nothing.
+fn is_of_an_object(operation: &str) -> bool {
+    matches!(operation::object_type(operation), Some("secret" | "key" | "certificate"))
+        && operation::class(operation) != "list"
+}
+
+/// The vault's name out of a column, which may hold its host.
+fn vault_name(text: &str) -> &str {
+    let host = object::after_scheme(text).unwrap_or(text);
+    host.split(['.', '/', ':']).next().unwrap_or(host)
+}
+
+/// Whether a record has a status and a caller; where it lacks one, whether it ought to have it.
+fn tally(f: &Fields<'_>, event: &Event<'_>, outcome: &str) -> Tally {
+    let (status, caller) = (f.number(N::Status).is_some() || outcome != "unknown", event.caller.identified());
+    let mut tally = Tally { with_status: u64::from(status), with_caller: u64::from(caller), ..Tally::default() };
+    if !(status && caller) && is_request(event) {
+        tally.without_status = u64::from(!status);
+        tally.without_caller = u64::from(!caller && outcome != "challenge");
+    }
+    tally
+}
+
+fn is_request(event: &Event<'_>) -> bool {
+    let audited = event.category.is_some_and(|category| category.eq_ignore_ascii_case("AuditEvent"));
+    audited && !event.control_plane && operation::class(event.operation) != "notify"
 }
 
 fn operation_name<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
@@ -338,7 +375,7 @@ fn place(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> Code {
     }
     let subscription = f.text(T::Subscription).map(caller::lower);
     let group = f.text(T::Group).map(caller::lower);
-    let named = event.object.vault.or(f.text(T::EventVault)).map(caller::lower);
+    let named = event.object.vault.or(f.text(T::EventVault)).or(f.text(T::Vault).map(vault_name)).map(caller::lower);
     columns.resource.add([
         event.resource_id,
         known.part(&known.subscription).or(subscription.as_deref()),
@@ -362,14 +399,15 @@ fn what(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
     columns.expires_at.set_some(row, f.expires);
 }
 
-fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
+/// Fills the columns of the result; gives the outcome.
+fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> &'static str {
     let (row, signature) = (columns.row, f.text(T::Signature));
     let outcome = if event.control_plane {
         activity::outcome(f)
     } else {
         outcome::outcome(outcome::Request {
             operation: event.operation,
-            status: f.number(N::Status),
+            status: f.number(N::Status).or_else(|| said::status(f)),
             signature,
             identified: event.caller.identified(),
         })
@@ -390,6 +428,7 @@ fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
         });
         columns.denial_reason.set(row, reason);
     }
+    outcome
 }
 
 fn who(caller: &Caller<'_>, known: Option<Code>, columns: &mut Columns) -> Code {

@@ -76,6 +76,10 @@ pub(super) enum T {
     EventVault,
     EventSubject,
     EventVersion,
+    /// The vault's name in a column of its own.
+    Vault,
+    /// An object's name in a column of its own.
+    Name,
     /// How many there are; no field.
     Count,
 }
@@ -149,6 +153,8 @@ pub(super) enum Slot {
     Body,
     /// A metric's field: the record is none of ours.
     Metric,
+    /// A name that people give to a column, by its place in `columns`: counts where the proper column is missing.
+    Alias(u16),
     /// No meaning here: goes to `extra`.
     Unknown,
 }
@@ -178,6 +184,16 @@ pub(super) enum Taken<'a> {
     Instead(&'a str, &'a str),
 }
 
+/// A column by one of people's names, until it is known whether the proper one is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alias<'a> {
+    /// What it stands for.
+    pub slot: Slot,
+    pub key: &'a str,
+    pub raw: &'a str,
+    pub value: Value<'a>,
+}
+
 #[derive(Debug, Clone)]
 struct Ranked<'a> {
     value: Str<'a>,
@@ -204,8 +220,14 @@ pub(super) struct Fields<'a> {
     pub expires: Option<i64>,
     pub key_operations: Vec<String>,
     pub permissions: Vec<String>,
-    /// A `TimeGenerated` was seen: a row of Log Analytics.
+    /// The key of the time as the record writes it.
+    pub time_key: &'a str,
+    /// Columns by people's names.
+    pub aliases: Vec<Alias<'a>>,
+    /// A row of an export: of a table, or with its time under the name that Log Analytics or a person gave it.
     pub exported: bool,
+    /// The record holds an object, as raw records do.
+    pub nested: bool,
     /// A metric's field was seen.
     pub metric: bool,
     /// Where the intake keeps the claims, if they were read by heart; then they may not be here.
@@ -232,7 +254,10 @@ impl Default for Fields<'_> {
             expires: None,
             key_operations: Vec::new(),
             permissions: Vec::new(),
+            time_key: "",
+            aliases: Vec::new(),
             exported: false,
+            nested: false,
             metric: false,
             claims: None,
             stray: false,
@@ -255,8 +280,14 @@ impl<'a> Fields<'a> {
         self.expires = None;
         self.key_operations.clear();
         self.permissions.clear();
-        (self.exported, self.metric) = (false, false);
+        self.aliases.clear();
+        (self.exported, self.nested, self.metric) = (false, false, false);
         (self.claims, self.stray) = (None, false);
+    }
+
+    /// Takes a number that was found in a text.
+    pub fn put_number(&mut self, field: N, number: i32) {
+        self.numbers[field as usize] = Some(number);
     }
 
     fn put_text(&mut self, field: T, text: Str<'a>) {
@@ -290,6 +321,17 @@ impl<'a> Fields<'a> {
         self.ranked[field as usize].as_ref().map(|r| r.rank)
     }
 
+    /// Whether nothing was taken for a slot so far; several statements may stand for a ranked one.
+    pub fn lacks(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Text(field) | Slot::Note(field) => self.text(field).is_none(),
+            Slot::Number(field) => self.number(field).is_none(),
+            Slot::Time => self.time_text.is_none(),
+            Slot::Duration => self.duration.is_none(),
+            _ => true,
+        }
+    }
+
     /// Takes a scalar for a slot. `key` and `raw` are its key and JSON as written.
     #[inline]
     pub fn set(&mut self, slot: Slot, key: &'a str, raw: &'a str, value: Value<'a>) -> Taken<'a> {
@@ -316,6 +358,7 @@ impl<'a> Fields<'a> {
             }
             Slot::Ranked(field, rank) => self.rank(field, Ranked { value: text, rank, key, raw }),
             Slot::Time => self.set_time(text),
+            Slot::Alias(_) => Taken::Extra,
             Slot::Duration => self.set_duration(text),
             Slot::Bool(field) => put(&mut self.bools[field as usize], truth(&text)),
             Slot::Number(field) => put(&mut self.numbers[field as usize], whole(&text).and_then(|n| n.try_into().ok())),

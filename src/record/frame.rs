@@ -55,7 +55,7 @@ pub enum Pieces {
     },
     /// Each range is one row of CSV (RFC 4180) without its line end; it may span lines.
     Csv {
-        /// The columns' names, without the portal's ` [UTC]` behind them.
+        /// The columns' names; a zone in brackets may stand behind one.
         header: Arc<Vec<String>>,
         /// The rows.
         rows: Vec<Range<u32>>,

@@ -11,11 +11,12 @@
 //! 6. the caller's address as logged
 //! 7. `httpStatusCode`
 //! 8. `durationMs`: the number, and its text where that is no whole number
-//! 9. the digest of the caller's object id and application id, lower case, and, where neither is known, the user name
+//! 9. the digest of the caller's object id and application id, lower case, and, where neither is known, the name
 //! 10. `properties.id` and `requestUri`, each with its host in lower case; of a `requestUri` that begins with the id,
 //!     what follows the id
 //! 11. Event Grid notifications: subject and object name
-//! 12. records with neither correlation id, `properties.id` nor `requestUri`: reason phrase, description, user agent
+//! 12. records with neither correlation id, `properties.id` nor `requestUri`: reason phrase, description, user agent;
+//!     of exports the object's name and, without a resource id, the vault's, where these have columns of their own
 //! 13. records of other categories than `AuditEvent`: the event data id with status and sub-status; where there is no
 //!     event data id, `resultType`, reason phrase and `extra` in canonical form (sorted keys, no white space)
 //!

@@ -3,12 +3,14 @@
 //! Knows no source and no table. `frame` cuts a byte stream into whole records, `decode` turns
 //! records into rows of [`schema::events`]. What cannot be read leaves as a [`Reject`]; nothing panics.
 
+mod absent;
 mod activity;
 mod address;
 mod ahead;
 mod batch;
 mod caller;
 mod client;
+mod columns;
 pub mod decode;
 mod event;
 mod export;
@@ -22,13 +24,16 @@ mod object;
 mod operation;
 mod outcome;
 mod raw;
+mod said;
 mod scan;
 pub mod schema;
 mod time;
 mod trail;
 
 pub use ahead::Ahead;
+pub use columns::columns;
 pub use operation::{Operation, operations};
+pub use time::dates::{Dates, Evidence, Order, Zone};
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
 #[derive(Debug, Clone, PartialEq, Eq)]

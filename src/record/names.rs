@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::columns;
 use super::fields::{B, N, R, Slot, T};
 
 /// Which list of names applies.
@@ -101,13 +102,37 @@ pub(super) fn cold(place: Place, path: &str) -> Slot {
         return find(&CLAIMS, path);
     }
     let path = ["properties_", "vaultproperties_"].iter().fold(path, |path, prefix| strip(path, prefix));
-    for prefix in ["identity_claim_", "identity_claims_", "claims_"] {
+    for prefix in ["identity_claim_", "identity_claims_", "claims_", "claim_"] {
         if let Some(claim) = path.strip_prefix(prefix) {
             return find(&CLAIMS, claim);
         }
     }
     let slot = find(&RECORD, strip(path, "identity_"));
     if place == Place::Properties && of_the_record(slot) { Slot::Unknown } else { slot }
+}
+
+/// A column of the record itself by a name that is not in the short lists: letter case, spaces, underscores and a zone in
+/// brackets make no difference, and people's names for columns count too.
+pub(super) fn column(path: &str) -> Slot {
+    let proper = |path: &str| match cold(Place::Top, path) {
+        Slot::Unknown => None,
+        slot => Some(slot),
+    };
+    // `_ResourceId` is not `ResourceId`.
+    let squeezed = || (!path.starts_with('_')).then(|| columns::squeezed(path));
+    let alias = || columns::find(path).map(Slot::Alias);
+    proper(path).or_else(alias).or_else(|| proper(&squeezed()?)).unwrap_or(Slot::Unknown)
+}
+
+/// What a column's name in the header of a table tells: (a time, an operation).
+pub(super) fn tells(name: &str) -> (bool, bool) {
+    let mut path = String::new();
+    flatten(columns::without_zone(name.trim()), &mut path);
+    let slot = match column(&path) {
+        Slot::Alias(alias) => columns::slot(alias),
+        slot => slot,
+    };
+    (slot == Slot::Time, matches!(slot, Slot::Text(T::Operation | T::OperationValue)))
 }
 
 /// Whether only the record itself can say it: a `resourceId` within `properties` is something else.
@@ -143,11 +168,7 @@ fn strip<'p>(path: &'p str, prefix: &str) -> &'p str {
 
 /// By the path itself, else without the type that AzureDiagnostics puts behind a column's name.
 fn find(names: &HashMap<&'static str, Slot>, path: &str) -> Slot {
-    let bare = || {
-        let (bare, suffix) = path.rsplit_once('_')?;
-        matches!(suffix, "s" | "d" | "b" | "g" | "t").then(|| names.get(bare)).flatten()
-    };
-    names.get(path).or_else(bare).copied().unwrap_or(Slot::Unknown)
+    names.get(path).or_else(|| names.get(columns::without_type(path)?)).copied().unwrap_or(Slot::Unknown)
 }
 
 /// Appends a key to a path: lower case, runs of what is neither letter nor digit as one `_`.
@@ -309,7 +330,52 @@ mod tests {
     fn slot(place: Place, key: &str) -> Slot {
         let mut path = String::new();
         flatten(key, &mut path);
-        hot(place, key).unwrap_or_else(|| cold(place, &path))
+        hot(place, key).unwrap_or_else(|| if place == Place::Top { column(&path) } else { cold(place, &path) })
+    }
+
+    /// What a column stands for, by people's names too.
+    fn meaning(key: &str) -> Slot {
+        let mut path = String::new();
+        flatten(columns::without_zone(key), &mut path);
+        match column(&path) {
+            Slot::Alias(alias) => columns::slot(alias),
+            slot => slot,
+        }
+    }
+
+    #[test]
+    fn names_that_people_give_to_columns() {
+        for (names, expected) in [
+            ("TimeGenerated|Time Generated|time_generated|timestamp [UTC]|Timestamp|Event Time|@timestamp", Slot::Time),
+            ("OperationName|Operation Name|operation_name|Operation|ACTION", Slot::Text(T::Operation)),
+            ("CallerIP|Caller IP|caller_ip_s|ClientIP", Slot::Text(T::Address)),
+            ("CallerIPAddress|Caller IP Address|caller_ip_address", Slot::Text(T::Address)),
+            ("UPN|UserPrincipalName|User Principal Name|user_principal_name", Slot::Ranked(R::User, 4)),
+            ("ObjectId|Object ID|oid|oid_g", Slot::Ranked(R::ObjectId, 2)),
+            ("AppId|ApplicationId|Client ID|appid_g", Slot::Text(T::App)),
+            ("Caller", Slot::Note(T::Caller)),
+            ("Vault|VaultName|Vault Name|Key Vault|Resource", Slot::Note(T::Vault)),
+            ("SecretName|ObjectName|Secret Name", Slot::Note(T::Name)),
+            ("HttpStatus|Http Status|ResultCode", Slot::Number(N::Status)),
+            ("HTTP Status Code|http_status_code|httpStatusCode_d", Slot::Number(N::Status)),
+            ("UserAgent|User Agent", Slot::Text(T::ClientInfo)),
+            ("RequestUri|Request URI|Uri|Url", Slot::Text(T::RequestUri)),
+            ("Id|ID", Slot::Text(T::Id)),
+            ("TenantId|Level|Message|Comment", Slot::Unknown),
+        ] {
+            for name in names.split('|') {
+                assert_eq!(meaning(name), expected, "{name}");
+            }
+        }
+        assert_eq!(
+            slot(Place::Properties, "objectId"),
+            Slot::Unknown,
+            "people's names stand at the record's own level"
+        );
+        assert_eq!(
+            (tells("Timestamp [UTC]"), tells("Operation"), tells("Level")),
+            ((true, false), (false, true), (false, false))
+        );
     }
 
     #[test]

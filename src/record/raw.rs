@@ -4,11 +4,14 @@
 //! (`identity` on Managed HSM, the dynamic columns of exports) are set aside as [`Inner`] and read afterwards, since
 //! their text has to outlive the fields that borrow from it.
 
+use super::absent;
 use super::caller::{self, Known};
+use super::columns;
 use super::extra::Extra;
-use super::fields::{Fields, Slot, Taken};
+use super::fields::{Alias, Fields, N, R, Slot, T, Taken};
 use super::memo::Memo;
 use super::names::{self, Place};
+use super::outcome;
 use super::scan::{Fault, Scan, Text, Value};
 use super::trail::{Step, Trail};
 
@@ -47,6 +50,8 @@ pub(super) struct Intake {
     pub claims: Memo<Claims>,
     /// Claims are read anew.
     pub anew: bool,
+    /// The record in work is taken for a row of an export, where some texts stand for nothing.
+    pub rows: bool,
     /// Keys of objects at each [`Place`].
     trails: [Trail; 4],
     /// Within an `identity`; cleared where it says something about other things than the caller.
@@ -99,7 +104,12 @@ impl Intake {
     ) -> Result<(), Fault> {
         scan.space();
         let start = scan.at();
-        match scan.value()? {
+        let value = match scan.value() {
+            Ok(value) => value,
+            Err(fault) => scan.no_number(fault)?,
+        };
+        f.nested |= value == Value::Object && place == Place::Top;
+        match value {
             Value::Object if slot == Slot::Identity && place == Place::Top => self.identity(f, scan, key),
             Value::Object => self.object(f, scan, key, slot, place),
             Value::Array => self.array(f, scan, key, slot),
@@ -118,7 +128,7 @@ impl Intake {
         let (start, rest) = (scan.at(), scan.rest());
         let brace = memchr::memchr(b'}', rest.as_bytes()).unwrap_or_default();
         let head = rest.get(..brace).unwrap_or_default();
-        let by_heart = !self.anew && !f.stray && brace > 0 && self.depth == 0 && self.path.is_empty();
+        let by_heart = !self.anew && !self.rows && !f.stray && brace > 0 && self.depth == 0 && self.path.is_empty();
         if by_heart && let Some(place) = self.claims.find(head) {
             let claims = self.claims.at(place);
             if rest.starts_with(&*claims.raw) {
@@ -150,6 +160,12 @@ impl Intake {
         {
             return slot;
         }
+        if self.path.is_empty() && place == Place::Top {
+            names::flatten(columns::without_zone(&name), &mut self.path);
+            let slot = names::column(&self.path);
+            self.path.clear();
+            return slot;
+        }
         let mark = self.path.len();
         names::flatten(&name, &mut self.path);
         let slot = names::cold(place, &self.path);
@@ -167,8 +183,16 @@ impl Intake {
         place: Place,
         value: Value<'a>,
     ) {
+        if self.rows && is_absent(key, slot, value) {
+            return;
+        }
         if slot == Slot::Time {
-            f.exported |= key.raw.starts_with("TimeGenerated");
+            f.exported |= !matches!(key.raw, "time" | "eventTimestamp");
+            f.time_key = key.raw;
+        }
+        if let Slot::Alias(place) = slot {
+            f.aliases.push(Alias { slot: columns::slot(place), key: key.raw, raw, value });
+            return;
         }
         f.metric |= slot == Slot::Metric;
         match &mut self.pure {
@@ -223,6 +247,34 @@ impl Intake {
         }
     }
 
+    /// Takes the columns by people's names whose proper ones are missing; the others go to `extra`.
+    pub fn settle(&mut self, f: &mut Fields<'_>) {
+        if f.aliases.is_empty() && !f.exported {
+            return;
+        }
+        for alias in std::mem::take(&mut f.aliases) {
+            let Alias { key, raw, value, .. } = alias;
+            let slot = if f.exported { meant(alias) } else { Slot::Unknown };
+            let time = slot == Slot::Time && f.lacks(slot);
+            match if f.lacks(slot) { f.set(slot, key, raw, value) } else { Taken::Extra } {
+                Taken::Yes => {}
+                Taken::Extra => self.extra.put(key, raw),
+                Taken::Instead(key, raw) => self.extra.put(key, raw),
+            }
+            if time {
+                f.time_key = key;
+            }
+        }
+        // The Activity log's columns for its own status are what people call the HTTP status too.
+        let request = f.text(T::Operation).is_some_and(|name| !name.contains('/'));
+        if f.exported && request && f.lacks(Slot::Number(N::Status)) {
+            let stated = [T::StatusCode, T::Status].into_iter().find_map(|field| outcome::status_of(f.text(field)?));
+            if let Some(status) = stated {
+                f.put_number(N::Status, status);
+            }
+        }
+    }
+
     fn object<'a>(
         &mut self,
         f: &mut Fields<'a>,
@@ -267,6 +319,30 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// What a column by one of people's names stands for, by its value too: ids and addresses show what they are.
+fn meant(alias: Alias<'_>) -> Slot {
+    let Value::Str(text) = alias.value else { return alias.slot };
+    let text = text.cow();
+    match alias.slot {
+        Slot::Note(T::Vault) if text.starts_with('/') => Slot::Text(T::ResourceAlt),
+        Slot::Note(T::Name) | Slot::Ranked(R::ObjectId, _) if text.contains("://") => Slot::Text(T::Id),
+        Slot::Ranked(R::ObjectId, _) if text.contains('@') => Slot::Note(T::Caller),
+        Slot::Ranked(R::User, _) if caller::is_guid(&text) => Slot::Note(T::Caller),
+        Slot::Number(N::Status) if text.trim().parse::<f64>().is_err() => Slot::Text(T::Signature),
+        slot => slot,
+    }
+}
+
+/// Whether a value of an export's row stands for nothing. A firewall's bypass may be `None`, and an object be called so.
+fn is_absent(key: Text<'_>, slot: Slot, value: Value<'_>) -> bool {
+    let Value::Str(text) = value else { return false };
+    if !absent::is_nothing(&text.cow()) || key.raw.contains("ypass") {
+        return false;
+    }
+    let named = matches!(slot, Slot::Alias(place) if columns::slot(place) == Slot::Note(T::Name));
+    !(named && absent::may_be_a_name(text.raw))
 }
 
 fn is_object(slot: Slot) -> bool {

@@ -205,6 +205,18 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// `NaN` and `Infinity`, which JSON does not have and Python writes all the same, as nothing; the fault where it is
+    /// something else that [`Scan::value`] refused.
+    #[cold]
+    pub fn no_number(&mut self, fault: Fault) -> Result<Value<'a>, Fault> {
+        for word in ["NaN", "Infinity", "-Infinity"] {
+            if self.rest().starts_with(word) {
+                return self.literal(word).map(|()| Value::Null);
+            }
+        }
+        Err(fault)
+    }
+
     #[inline]
     fn literal(&mut self, word: &str) -> Result<(), Fault> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {

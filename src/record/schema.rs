@@ -56,7 +56,7 @@ use Kind::{Bool, Bytes, Int, Long, Text, Time};
 pub const COLUMNS: &[Column] = &[
     col("time", Time, "when Key Vault handled the request"),
     col("vault_name", Text, "vault or managed HSM, lower case"),
-    col("principal_id", Text, "object id in lower case, else application id"),
+    col("principal_id", Text, "object id, else of a user the name, else application id, else the name; lower case"),
     col("operation_name", Text, "operation as Azure names it"),
     col("outcome", Text, "success, denied, throttled, not_found, challenge, client_error, server_error, unknown"),
     col("http_status_code", Int, "HTTP status"),

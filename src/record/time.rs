@@ -1,5 +1,11 @@
-//! Times as logs and exports write them: RFC 3339 with any number of fraction digits, the same without a zone (taken
-//! as UTC), and the portal's CSV form `10/1/2026, 12:00:00.123 AM`. Never reads a clock.
+//! Times as logs and exports write them. The hot form is RFC 3339, with any number of fraction digits, read here; the
+//! same without a zone too. [`number`] reads epochs and serial numbers, [`spoken`] what portals, spreadsheets and scripts
+//! write in the manner of a country, and [`dates`] holds what an input leaves open: the order of day and month, the
+//! zone. Never reads a clock.
+
+pub(super) mod dates;
+mod number;
+mod spoken;
 
 /// A moment: seconds since the epoch and nanoseconds of that second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +16,8 @@ pub struct Stamp {
     pub nanos: u32,
     /// Whether microseconds lose a digit of the text.
     pub finer: bool,
+    /// Whether the text names no zone: taken as UTC so far.
+    pub naive: bool,
 }
 
 /// 2015-01-01T00:00:00Z, before which no Key Vault logged anything.
@@ -28,10 +36,11 @@ impl Stamp {
     }
 }
 
-/// Reads a time, or `None` if the text is in no known form.
+/// Reads RFC 3339, or `None` if the text is in another form: see [`dates::Dates::read`].
+#[inline]
 pub fn parse(text: &str) -> Option<Stamp> {
     let bytes = text.trim().as_bytes();
-    if bytes.get(4) == Some(&b'-') { rfc3339(bytes) } else { portal(bytes) }
+    if bytes.get(4) == Some(&b'-') { rfc3339(bytes) } else { None }
 }
 
 /// Seconds since the epoch as number or text (`exp` claims and attributes), else a time; in microseconds.
@@ -39,7 +48,7 @@ pub fn expiry(text: &str) -> Option<i64> {
     match text.trim().parse::<f64>() {
         Ok(seconds) if (0.0..253_402_300_800.0).contains(&seconds) => Some((seconds * 1e6) as i64),
         Ok(_) => None,
-        Err(_) => parse(text).map(|stamp| stamp.micros()),
+        Err(_) => dates::Dates::default().read(text, "").ok().map(|stamp| stamp.micros()),
     }
 }
 
@@ -59,7 +68,7 @@ fn rfc3339(b: &[u8]) -> Option<Stamp> {
     let day = days(digits(&b[..4])?, digits(&b[5..7])?, digits(&b[8..10])?)?;
     let clock = clock(digits(&b[11..13])?, digits(&b[14..16])?, digits(&b[17..19])?)?;
     let (nanos, finer, rest) = fraction(&b[19..])?;
-    Some(Stamp { seconds: day * DAY + clock - offset(rest)?, nanos, finer })
+    Some(Stamp { seconds: day * DAY + clock - offset(rest)?, nanos, finer, naive: rest.is_empty() })
 }
 
 /// `.1234567Z` to nanoseconds, whether finer than microseconds, and what follows.
@@ -68,15 +77,21 @@ fn fraction(b: &[u8]) -> Option<(u32, bool, &[u8])> {
         return Some((0, false, b));
     }
     let end = b[1..].iter().position(|c| !c.is_ascii_digit()).map_or(b.len(), |n| n + 1);
+    let (nanos, finer) = nanos_of(&b[1..end]);
+    (end > 1).then_some((nanos, finer, &b[end..]))
+}
+
+/// Digits behind the point to nanoseconds, and whether microseconds lose one.
+fn nanos_of(digits: &[u8]) -> (u32, bool) {
     let (mut nanos, mut finer) = (0u32, false);
-    for place in 0..9.max(end - 1) {
-        let digit = b[1..end].get(place).map_or(0, |c| u32::from(c - b'0'));
+    for place in 0..9.max(digits.len()) {
+        let digit = digits.get(place).map_or(0, |c| u32::from(c - b'0'));
         finer |= place >= 6 && digit != 0;
         if place < 9 {
             nanos = nanos * 10 + digit;
         }
     }
-    (end > 1).then_some((nanos, finer, &b[end..]))
+    (nanos, finer)
 }
 
 /// Seconds east of UTC.
@@ -94,30 +109,6 @@ fn offset(b: &[u8]) -> Option<i64> {
         }
         _ => None,
     }
-}
-
-/// Month, day and year as the portal writes them in CSV, with or without AM and PM.
-fn portal(b: &[u8]) -> Option<Stamp> {
-    let text = std::str::from_utf8(b).ok()?;
-    let (date, time) = text.split_once([',', ' '])?;
-    let mut date = date.split('/').map(|part| digits(part.as_bytes()));
-    let (month, day, year) = (date.next()??, date.next()??, date.next()??);
-    let (time, half) = match time.trim().split_once([' ', '\u{202f}']) {
-        Some((time, half)) => (time, Some(half.trim().to_ascii_uppercase())),
-        None => (time.trim(), None),
-    };
-    let (whole, part) = time.find('.').map_or((time, ""), |at| time.split_at(at));
-    let mut whole = whole.split(':').map(|part| digits(part.as_bytes()));
-    let (hour, minute, second) = (whole.next()??, whole.next()??, whole.next()??);
-    let hour = match half.as_deref() {
-        None => hour,
-        Some("AM") if (1..=12).contains(&hour) => hour % 12,
-        Some("PM") if (1..=12).contains(&hour) => hour % 12 + 12,
-        Some(_) => return None,
-    };
-    let (nanos, finer, rest) = fraction(part.as_bytes())?;
-    let seconds = days(year, month, day)? * DAY + clock(hour, minute, second)?;
-    rest.is_empty().then_some(Stamp { seconds, nanos, finer })
 }
 
 fn clock(hour: i64, minute: i64, second: i64) -> Option<i64> {
@@ -144,100 +135,5 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_of_one_moment() {
-        let moment = 1_790_812_800_123_000; // 2026-10-01T00:00:00.123Z
-        for text in [
-            "2026-10-01T00:00:00.123Z",
-            "2026-10-01T00:00:00.1230000Z",
-            "2026-10-01T00:00:00.123",
-            "2026-10-01 00:00:00.123",
-            "2026-10-01t02:00:00.123+02:00",
-            "2026-09-30T18:30:00.123-0530",
-            "10/1/2026, 12:00:00.123 AM",
-            "10/01/2026 00:00:00.123",
-            " 2026-10-01T00:00:00.123z ",
-        ] {
-            let stamp = parse(text).expect(text);
-            assert_eq!((stamp.micros(), stamp.finer), (moment, false), "{text}");
-        }
-        assert_eq!(parse("10/1/2026, 1:02:03.000 PM"), parse("2026-10-01T13:02:03Z"));
-        assert_eq!(parse("10/1/2026, 12:02:03 PM"), parse("2026-10-01T12:02:03Z"));
-    }
-
-    #[test]
-    fn digits_beyond_microseconds_are_noticed() {
-        for (text, nanos, finer) in [
-            ("2026-10-01T00:00:00Z", 0, false),
-            ("2026-10-01T00:00:00.1234567Z", 123_456_700, true),
-            ("2026-10-01T00:00:00.1234560Z", 123_456_000, false),
-            ("2026-10-01T00:00:00.123456789Z", 123_456_789, true),
-            ("2026-10-01T00:00:00.1234560001Z", 123_456_000, true),
-        ] {
-            let stamp = parse(text).expect(text);
-            assert_eq!((stamp.nanos, stamp.finer), (nanos, finer), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_time() {
-        for text in [
-            "",
-            "yesterday",
-            "2026-13-01T00:00:00Z",
-            "2026-02-29T00:00:00Z",
-            "2026-10-01",
-            "2026-10-01T24:00:00Z",
-            "2026-10-01T00:00:00.Z",
-            "2026-10-01T00:00:00Zoo",
-            "1790812800",
-            "13/1/2026, 1:00:00 AM",
-            "10/1/2026, 13:00:00 PM",
-        ] {
-            assert_eq!(parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn believable_is_from_2015_to_a_day_after_arrival() {
-        let arrived = parse("2026-10-01T00:00:00Z").expect("a time").micros();
-        for (text, yes) in [
-            ("2014-12-31T23:59:59.9999999Z", false),
-            ("2015-01-01T00:00:00Z", true),
-            ("2026-10-02T00:00:00Z", true),
-            ("2026-10-02T00:00:00.000001Z", false),
-            ("1601-01-01T00:00:00Z", false),
-            ("9999-12-31T23:59:59.9999999Z", false),
-        ] {
-            assert_eq!(parse(text).expect(text).believable(arrived), yes, "{text}");
-        }
-    }
-
-    #[test]
-    fn expiries() {
-        assert_eq!(expiry("1790812800"), Some(1_790_812_800_000_000));
-        assert_eq!(expiry("1790812800.0"), Some(1_790_812_800_000_000));
-        assert_eq!(expiry("2026-10-01T00:00:00Z"), Some(1_790_812_800_000_000));
-        for text in ["-1", "1e300", "NaN", "soon", ""] {
-            assert_eq!(expiry(text), None, "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn agrees_with_chrono(seconds in 0i64..4_102_444_800, nanos in 0u32..1_000_000_000) {
-            let time = chrono::DateTime::from_timestamp(seconds, nanos).expect("in range");
-            let stamp = parse(&time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)).expect("RFC 3339");
-            proptest::prop_assert_eq!((stamp.seconds, stamp.nanos), (seconds, nanos));
-        }
-
-        #[test]
-        fn never_panics(text in ".{0,40}") {
-            parse(&text);
-            expiry(&text);
-        }
-    }
-}
+#[path = "time/tests.rs"]
+mod tests;

@@ -38,7 +38,9 @@ impl Names {
     }
 
     fn put_one(&self, finding: &mut Finding, id: &str) {
-        let app = finding.entities.get("app_id").and_then(Value::as_str);
+        let text = |name: &str| finding.entities.get(name).and_then(Value::as_str);
+        // A user is not the application that the user runs.
+        let app = text("app_id").filter(|_| text("principal_type") != Some("user"));
         // Applications that people run are in no directory by their own id: only services are found by the second.
         let Some(name) = self.of(id).or_else(|| self.of(app?)).map(str::to_owned) else { return };
         let logged = finding.entities.get("principal_name").and_then(Value::as_str).map(str::to_owned);

@@ -106,6 +106,8 @@ fn the_json_report_is_one_object_with_the_contracts_fields() {
         "skipped",
         "quarantined",
         "incomplete",
+        "without_status",
+        "without_caller",
         "bytes_read",
         "seconds",
     ];

@@ -31,7 +31,7 @@ fn the_picture_is_what_the_main_job_prints() {
 #[test]
 fn there_are_two_commands_and_ci_runs_the_second() {
     let commands: Vec<String> = blocks("sh").iter().map(|b| b.trim().to_owned()).collect();
-    assert_eq!(commands, ["cargo run --release -- run sample-logs", "cargo test"]);
+    assert_eq!(commands, ["cargo run -- run sample-logs", "cargo test"]);
     let ci = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/run")).expect(".ci/run");
     assert!(ci.contains("\ncargo test"));
 }

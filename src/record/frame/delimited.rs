@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::names;
 use super::cut::{Skip, Until, Why};
 use super::document::{head, oversize};
 use super::window::View;
@@ -12,7 +13,7 @@ use super::{Flow, Framer, Kind, Mode};
 /// The longest header line that is looked at; 500 columns of AzureDiagnostics take some 20 kB.
 pub(super) const MAX_HEADER_BYTES: usize = 256 << 10;
 
-/// Columns of which every export of logs has one.
+/// Columns of which every export of logs has one; a table with columns of people's own names needs both.
 const TELLING_COLUMNS: [&str; 2] = ["TimeGenerated", "OperationName"];
 
 /// Rows being read.
@@ -32,15 +33,15 @@ impl Csv {
     /// Reads the first line of an input, which lies at `at`; `None` where it is no header of an export.
     pub(super) fn from_header(line: &[u8], at: u64) -> Option<Self> {
         let header = line.strip_suffix(b"\r").unwrap_or(line);
-        let columns: Vec<String> = fields(header)?
-            .iter()
-            .map(|name| {
-                let name = name.trim();
-                name.strip_suffix(" [UTC]").unwrap_or(name).to_owned()
-            })
-            .collect();
-        let tells = |name: &String| TELLING_COLUMNS.iter().any(|column| name.eq_ignore_ascii_case(column));
-        if columns.len() < 2 || !columns.iter().any(tells) {
+        // A zone behind a name (`TimeGenerated [UTC]`) stays: it says how the column's times are meant.
+        let columns: Vec<String> = fields(header)?.iter().map(|name| name.trim().to_owned()).collect();
+        let tells = |name: &String| {
+            let bare = name.strip_suffix(" [UTC]").unwrap_or(name);
+            TELLING_COLUMNS.iter().any(|column| bare.eq_ignore_ascii_case(column))
+        };
+        let told: Vec<(bool, bool)> = columns.iter().map(|name| names::tells(name)).collect();
+        let known = told.iter().any(|(time, _)| *time) && told.iter().any(|(_, operation)| *operation);
+        if columns.len() < 2 || !(known || columns.iter().any(tells)) {
             return None;
         }
         let row = at + line.len() as u64 + 1;

@@ -454,8 +454,9 @@ fn csv_is_told_by_its_header_and_cut_into_rows() {
         assert!(cut.rejects.is_empty() && cut.incomplete.is_none() && cut.garbage.is_empty(), "{what}: {cut:?}");
     }
     let cut = cut("\u{feff}\"TimeGenerated [UTC]\", OperationName \n1,a\n");
-    assert_eq!(cut.rows[0].0, ["TimeGenerated", "OperationName"]);
-    for text in ["a,b\n1,2\n", "TimeGenerated\n1\n", "the OperationName, said she\n"] {
+    assert_eq!(cut.rows[0].0, ["TimeGenerated [UTC]", "OperationName"], "what is behind the name says the zone");
+    assert_eq!(rows(&self::cut("Timestamp,Operation,Caller\n1,a,b\n")), ["1,a,b"], "people's names for columns");
+    for text in ["a,b\n1,2\n", "Timestamp,Level\n1,2\n", "TimeGenerated\n1\n", "the OperationName, said she\n"] {
         assert!(self::cut(text).rows.is_empty(), "{text} is no export");
     }
 }

@@ -40,7 +40,7 @@ fn unbelievable_times_are_rejected_with_the_time() {
         assert!(reason.contains(time), "{reason}");
     }
     assert!(reason(&changed(&[("time", Value::Null)]).to_string()).contains("no time"));
-    for wrong in [json!(1_790_812_800), json!({}), json!([1]), json!(true)] {
+    for wrong in [json!(17), json!({}), json!([1]), json!(true)] {
         reason(&changed(&[("time", wrong)]).to_string());
     }
     expect(&changed(&[("time", json!("2026-10-02T23:59:59Z"))]), &[("time", "2026-10-02T23:59:59Z")]);

@@ -99,6 +99,10 @@ fn the_portals_csv_keeps_all_but_the_times_last_digits() {
     let row = format!("\"10/1/2026, 8:15:30.123 AM\",SecretGet,AuditEvent,{VAULT},200");
     let mut decoder = Decoder::new(ARRIVED);
     decoder.csv_row(&header, row.as_bytes(), 0);
+    let refused = &checked(decoder.finish()).rejects[0].reason;
+    assert!(refused.contains("10 January 2026 or 1 October 2026"), "{refused}");
+    decoder.dates(Dates { order: Some(Order::MonthFirst), zone: None });
+    decoder.csv_row(&header, row.as_bytes(), 0);
     let decoded = checked(decoder.finish());
     assert_eq!(cell(&decoded, 0, "time"), "2026-10-01T08:15:30.123Z");
     assert_eq!((cell(&decoded, 0, "outcome"), cell(&decoded, 0, "vault_name")), ("success".into(), "kv-pay".into()));
