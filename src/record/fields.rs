@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::grant::{self, Grants};
 use super::scan::Value;
 use super::time::{self, Stamp};
 
@@ -76,6 +77,11 @@ pub(super) enum T {
     EventVault,
     EventSubject,
     EventVersion,
+    /// `objectType`, `objectName`, `objectVersion` and `outcome` of a policy evaluation.
+    PolicyObjectType,
+    PolicyObjectName,
+    PolicyObjectVersion,
+    PolicyOutcome,
     /// How many there are; no field.
     Count,
 }
@@ -204,6 +210,8 @@ pub(super) struct Fields<'a> {
     pub expires: Option<i64>,
     pub key_operations: Vec<String>,
     pub permissions: Vec<String>,
+    /// Access policies out of the Activity log's bodies.
+    pub grants: Option<Box<Grants>>,
     /// A `TimeGenerated` was seen: a row of Log Analytics.
     pub exported: bool,
     /// A metric's field was seen.
@@ -232,6 +240,7 @@ impl Default for Fields<'_> {
             expires: None,
             key_operations: Vec::new(),
             permissions: Vec::new(),
+            grants: None,
             exported: false,
             metric: false,
             claims: None,
@@ -255,6 +264,7 @@ impl<'a> Fields<'a> {
         self.expires = None;
         self.key_operations.clear();
         self.permissions.clear();
+        self.grants = None;
         (self.exported, self.metric) = (false, false);
         (self.claims, self.stray) = (None, false);
     }
@@ -337,6 +347,16 @@ impl<'a> Fields<'a> {
             Slot::KeyOperations => self.key_operations.push(item),
             Slot::Permissions(kind) => self.permissions.push(format!("{kind}/{item}")),
             _ => {}
+        }
+    }
+
+    /// Takes the access policies of a body. What was asked for is believed before what was answered.
+    #[cold]
+    pub fn body(&mut self, body: &str, answer: bool) {
+        if let Some(new) = grant::read(body, answer)
+            && self.grants.as_ref().is_none_or(|old| old.answer || !new.answer)
+        {
+            self.grants = Some(Box::new(new));
         }
     }
 
