@@ -138,5 +138,9 @@ SELECT
     challenges / calls AS challenges_a_call,
     addresses AS distinct_addresses,
     first_time,
-    last_time
+    last_time,
+    -- A challenge names nobody: those of the caller's addresses on the vault are shown beside its calls.
+    concat('OR principal_id IS NULL AND outcome = ''challenge'' AND vault_name = ''', replace(vault_name, '''', ''''''),
+           ''' AND coalesce(caller_ip, '''') IN (SELECT coalesce(caller_ip, '''') FROM events WHERE vault_name = ''', replace(vault_name, '''', ''''''),
+           ''' AND principal_id = ''', replace(principal_id, '''', ''''''), ''')') AS drilldown_filter
 FROM callers

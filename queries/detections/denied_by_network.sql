@@ -4,8 +4,9 @@
 -- A vault's firewall refuses a caller with a history, and the request comes from a public network that neither this caller nor
 -- any other was seen at in four weeks: its credential is used from elsewhere. How improbable this is comes from how often
 -- callers of its kind are refused at all and how often they come from a new network, shrunk towards each other. That the usual
--- network goes on to pass meanwhile makes it worse. A known network that is refused, or several callers refused at one
--- vault, speaks of a changed firewall and is information.
+-- network goes on to pass meanwhile makes it worse. A network from where the caller passed and that is refused now, or several
+-- callers refused at one vault, speaks of a changed firewall and is information. A network from where the caller came on days
+-- before and never passed is its habit (a platform that asks from outside first, then through the network) and says nothing.
 -- """
 -- severity = "informational"
 -- status = "experimental"
@@ -113,7 +114,7 @@ crowds AS (
 windows AS (
     SELECT e.principal_id, e.window_end, e.base_day, max(r.principal_type) AS principal_type, sum(r.calls) AS calls,
            bool_or(o.network IS NULL AND h.network IS NULL AND NOT coalesce(ip_is_private(r.caller_ip), true)) AS strange,
-           bool_or(o.network IS NOT NULL) AS usual,
+           bool_or(coalesce(o.successes, 0) > 0) AS usual, bool_and(o.network IS NOT NULL AND o.successes = 0) AS in_vain,
            coalesce(max(CASE WHEN o.network IS NULL AND h.network IS NULL AND NOT coalesce(ip_is_private(r.caller_ip), true) THEN r.caller_ip END),
                     max(r.caller_ip)) AS address,
            max(r.principal_name) AS principal_name, max(r.app_id) AS app_id, min(r.first_time) AS first_time, max(r.last_time) AS last_time,
@@ -157,6 +158,7 @@ judged AS (
     JOIN tested t ON t.base_day = w.base_day
     LEFT JOIN passed d ON d.principal_id = w.principal_id AND d.window_end = w.window_end
     LEFT JOIN crowds v ON v.principal_id = w.principal_id AND v.window_end = w.window_end
+    WHERE NOT w.in_vain
 ),
 scored AS (
     SELECT *, least(1.0, tests * refusal_rate * CASE WHEN strange THEN least(1.0, move_rate) ELSE 1.0 END) AS p_value FROM judged

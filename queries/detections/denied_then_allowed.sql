@@ -99,7 +99,7 @@ let_in AS (
 ),
 changes AS (
     -- Who gave access to whom; a role on the group or subscription has no vault.
-    SELECT time, vault_name, target_principal_id, principal_id AS giver, coalesce(principal_name, principal_id) AS giver_name, change_kind
+    SELECT time, vault_name, unnest(string_to_array(target_principal_id, ',')) AS target_principal_id, principal_id AS giver, coalesce(principal_name, principal_id) AS giver_name, change_kind
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND change_kind IN ('access_policy_added', 'access_policy_written', 'role_assigned')
       AND outcome IN ('success', 'unknown') AND target_principal_id IS NOT NULL

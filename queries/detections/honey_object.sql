@@ -35,12 +35,12 @@ WITH touches AS (
       ON b.object_name = lower(e.object_name)
      AND (b.vault_name IS NULL OR b.vault_name = e.vault_name)
      AND (b.object_type IS NULL OR b.object_type = e.object_type OR (b.object_type = 'certificate' AND e.object_type IN ('secret', 'key')))
-    WHERE e.time >= $from - $lookback AND e.time < $to AND e.operation_class IS DISTINCT FROM 'notify'
+    WHERE e.time >= $from - $lookback AND e.time < $to AND coalesce(e.operation_class, '') NOT IN ('notify', 'policy')
     UNION ALL
     SELECT e.event_id, e.time, e.principal_id, e.vault_name, e.caller_ip, e.outcome, e.operation_class, 'vault' AS bait
     FROM events e
     JOIN (SELECT vault_name FROM vaults WHERE is_bait) b ON b.vault_name = e.vault_name
-    WHERE e.time >= $from - $lookback AND e.time < $to AND e.operation_class IS DISTINCT FROM 'notify'
+    WHERE e.time >= $from - $lookback AND e.time < $to AND coalesce(e.operation_class, '') NOT IN ('notify', 'policy')
     UNION ALL
     SELECT e.event_id, e.time, e.principal_id, e.vault_name, e.caller_ip, e.outcome, e.operation_class, 'identity' AS bait
     FROM events e

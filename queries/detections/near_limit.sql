@@ -63,7 +63,7 @@ hours AS (
     FROM activity a
     LEFT JOIN tightest t ON t.vault_name = a.vault_name
     WHERE a.hour >= date_trunc('hour', $from - INTERVAL '1 hour') AND a.hour < $to AND a.vault_name IS NOT NULL
-      AND a.outcome NOT IN ('throttled', 'challenge') AND a.operation_class <> 'notify'
+      AND a.outcome NOT IN ('throttled', 'challenge') AND a.operation_class NOT IN ('notify', 'policy')
     GROUP BY a.vault_name, a.hour
     HAVING sum(CASE WHEN a.operation_name IN ('KeyCreate', 'KeyImport') THEN a.peak_10s ELSE 0 END) >= 0.5 * $near * least($hsm_new_keys, $software_new_keys)
         OR sum(CASE WHEN a.operation_name = 'SecretSet' THEN a.peak_10s ELSE 0 END) >= 0.5 * $near * $new_secrets
@@ -80,7 +80,7 @@ calls AS (
     FROM wanted w
     JOIN events e ON e.vault_name = w.vault_name AND date_trunc('hour', e.time) = w.hour
     WHERE e.time >= $from - INTERVAL '10 minutes' AND e.time < $to
-      AND e.outcome NOT IN ('throttled', 'challenge') AND e.operation_class <> 'notify' AND (e.category IS NULL OR e.category = 'AuditEvent')
+      AND e.outcome NOT IN ('throttled', 'challenge') AND e.operation_class NOT IN ('notify', 'policy') AND (e.category IS NULL OR e.category = 'AuditEvent')
     GROUP BY e.vault_name, e.subscription_id, e.operation_name, e.object_name, date_trunc('second', e.time)
 ),
 shares AS (
@@ -146,7 +146,7 @@ callers AS (
     JOIN events e ON (e.vault_name = s.vault_name OR e.subscription_id = s.subscription_id)
     WHERE e.time >= $from - INTERVAL '10 minutes' AND e.time < $to
       AND e.time >= s.second - INTERVAL '9 seconds' AND e.time < s.second + INTERVAL '1 second'
-      AND e.outcome NOT IN ('throttled', 'challenge') AND e.operation_class <> 'notify'
+      AND e.outcome NOT IN ('throttled', 'challenge') AND e.operation_class NOT IN ('notify', 'policy')
       AND CASE WHEN s.pool = 'new secrets' THEN e.operation_name = 'SecretSet' WHEN s.pool LIKE 'new%' THEN e.operation_name IN ('KeyCreate', 'KeyImport')
                WHEN s.pool LIKE '%keys' THEN e.operation_name LIKE 'Key%' ELSE e.operation_name NOT LIKE 'Key%' END
     GROUP BY s.vault_name, s.subscription_id, s.window_end, e.principal_id

@@ -35,7 +35,7 @@ WITH bins AS (
            max(principal_name) AS principal_name, max(app_id) AS app_id, count(*) AS calls, min(time) AS first_time, max(time) AS last_time
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND outcome = 'success' AND principal_id IS NOT NULL
-      AND operation_class NOT IN ('notify', 'authenticate')
+      AND operation_class NOT IN ('notify', 'authenticate', 'policy')
     GROUP BY principal_id, date_bin($every, time), operation_name, operation_class
 ),
 daily AS (
@@ -43,7 +43,7 @@ daily AS (
            CAST(sum(calls) AS DOUBLE) AS calls
     FROM activity
     WHERE hour >= $from - $lookback - $baseline AND hour < $to AND outcome = 'success' AND principal_id IS NOT NULL
-      AND operation_class NOT IN ('notify', 'authenticate')
+      AND operation_class NOT IN ('notify', 'authenticate', 'policy')
     GROUP BY principal_id, operation_name, date_trunc('day', hour)
 ),
 hop (ahead) AS (

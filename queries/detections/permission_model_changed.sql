@@ -73,7 +73,7 @@ policies AS (
     WHERE time >= $from - $window - $every AND time < $to AND outcome = 'success' AND change_kind = 'access_policy_added'
 ),
 gained AS (
-    SELECT s.vault_name, s.time, count(*) AS policies, bool_or(p.target_principal_id = s.principal_id) AS self
+    SELECT s.vault_name, s.time, count(*) AS policies, bool_or(strpos(p.target_principal_id, s.principal_id) > 0) AS self
     FROM switched s
     JOIN policies p ON p.vault_name = s.vault_name AND p.principal_id = s.principal_id AND p.time < s.window_end AND p.time >= s.window_end - $window
     GROUP BY 1, 2

@@ -30,20 +30,24 @@
 -- +++
 WITH changes AS (
     SELECT time, vault_name, principal_id, object_id, target_principal_id, granted_permissions, role_definition_id, operation_name,
-           change_kind, correlation_id, outcome, principal_name, principal_type, app_id, caller_ip, client_product, subscription_id
+           change_kind, correlation_id, outcome, principal_name, principal_type, app_id, caller_ip, client_product, subscription_id,
+           -- A policy may name several. A vault that is written whole names all who have access, and only the first says who gains.
+           target_principal_id IN (principal_id, object_id) OR (change_kind <> 'vault_written' AND (
+               array_has(string_to_array(target_principal_id, ','), principal_id)
+               OR coalesce(array_has(string_to_array(target_principal_id, ','), object_id), false))) AS to_itself
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND principal_id IS NOT NULL
       AND change_kind IN ('access_policy_added', 'access_policy_written', 'role_assigned', 'vault_written')
 ),
 grants AS (
     -- The Activity log tells at the beginning who gains and at the end how it went.
-    SELECT b.* FROM changes b WHERE b.outcome = 'success' AND b.target_principal_id IN (b.principal_id, b.object_id)
+    SELECT b.* FROM changes b WHERE b.outcome = 'success' AND b.to_itself
     UNION ALL
     SELECT e.time, coalesce(b.vault_name, e.vault_name), b.principal_id, b.object_id, b.target_principal_id, b.granted_permissions,
            b.role_definition_id, b.operation_name, b.change_kind, b.correlation_id, 'success', b.principal_name, b.principal_type, b.app_id,
-           b.caller_ip, b.client_product, b.subscription_id
+           b.caller_ip, b.client_product, b.subscription_id, b.to_itself
     FROM changes b JOIN changes e ON e.correlation_id = b.correlation_id AND e.principal_id = b.principal_id
-    WHERE b.outcome = 'unknown' AND b.target_principal_id IN (b.principal_id, b.object_id) AND e.outcome = 'success' AND e.time >= b.time
+    WHERE b.outcome = 'unknown' AND b.to_itself AND e.outcome = 'success' AND e.time >= b.time
 ),
 windows AS (
     SELECT principal_id, vault_name, date_bin($every, time) + $every AS window_end, date_trunc('day', date_bin($every, time) + $every - $window) AS base_day,

@@ -48,7 +48,7 @@ hourly AS (
     SELECT vault_name, hour, sum(calls) AS calls, sum(CASE WHEN outcome = 'server_error' THEN calls ELSE 0 END) AS errors,
            count(DISTINCT CASE WHEN outcome = 'server_error' THEN coalesce(principal_id, '') END) AS callers
     FROM activity
-    WHERE hour >= $from - $lookback - $baseline AND hour < $to AND operation_class <> 'notify'
+    WHERE hour >= $from - $lookback - $baseline AND hour < $to AND operation_class NOT IN ('notify', 'policy')
       AND vault_name IN (SELECT vault_name FROM failing)
     GROUP BY vault_name, hour
 ),

@@ -75,7 +75,7 @@ call AS (
             coalesce(principal_name, principal_id, 'an unknown caller') AS name,
             CASE WHEN outcome = 'throttled' THEN 1 ELSE 0 END AS throttled
         FROM events CROSS JOIN hop
-        WHERE time >= $from - $lookback AND time < $to AND operation_class IS DISTINCT FROM 'notify'
+        WHERE time >= $from - $lookback AND time < $to AND coalesce(operation_class, '') NOT IN ('notify', 'policy')
     ) h
     JOIN candidate c ON c.vault_name = h.vault_name AND c.window_end = h.window_end
 ),

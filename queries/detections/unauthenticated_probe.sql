@@ -2,7 +2,7 @@
 -- title = "An address asks many vaults without a token"
 -- description = """
 -- A client's first call has no token, is answered 401 and is repeated with one: that is normal. An address that is answered
--- 401 by many vaults within a day and shows no token at any of them looks which vaults there are. Counts, for one address,
+-- 401 by many vaults within a day and shows no valid token at any of them looks which vaults there are. Counts, for one address,
 -- the vaults that it never came to in four weeks and that saw no authenticated call of it within the day, whatever its result.
 -- The count is compared with that of all addresses' days.
 -- """
@@ -37,7 +37,8 @@
 WITH challenged AS (
     SELECT caller_ip, vault_name, date_bin($every, time) AS bin, count(*) AS calls
     FROM events
-    WHERE time >= $from - $lookback AND time < $to AND outcome = 'challenge' AND principal_id IS NULL
+    WHERE time >= $from - $lookback AND time < $to AND principal_id IS NULL
+      AND (outcome = 'challenge' OR denial_reason = 'authentication')
       AND caller_ip IS NOT NULL AND vault_name IS NOT NULL
     GROUP BY caller_ip, vault_name, date_bin($every, time)
 ),
@@ -144,7 +145,8 @@ detail AS (
            min(e.time) AS first_time, max(e.time) AS last_time
     FROM fired f
     JOIN events e ON e.caller_ip = f.caller_ip
-    WHERE e.time >= $from - $lookback AND e.time < $to AND e.outcome = 'challenge' AND e.principal_id IS NULL
+    WHERE e.time >= $from - $lookback AND e.time < $to AND e.principal_id IS NULL
+      AND (e.outcome = 'challenge' OR e.denial_reason = 'authentication')
       AND e.time >= f.window_end - $window AND e.time < f.window_end
     GROUP BY f.caller_ip, f.window_end
 )
@@ -162,7 +164,7 @@ SELECT
         ELSE 'medium'
     END AS severity,
     concat(
-        'Address ', f.caller_ip, ' asked ', f.vaults, ' vaults without a token in the day to ', to_char(f.window_end, '%Y-%m-%d %H:%M'),
+        'Address ', f.caller_ip, ' asked ', f.vaults, ' vaults without a valid token in the day to ', to_char(f.window_end, '%Y-%m-%d %H:%M'),
         ' UTC (', f.calls, ' calls answered 401), came back with none, and was never seen at them before; an address usually leaves ',
         round(f.mean, 3), ' vaults so in a day. It looks which vaults exist; nothing was read.'
     ) AS summary,
@@ -175,6 +177,6 @@ SELECT
     f.covered_hours,
     d.first_time,
     d.last_time,
-    'outcome = ''challenge''' AS drilldown_filter
+    'outcome = ''challenge'' OR denial_reason = ''authentication''' AS drilldown_filter
 FROM fired f
 JOIN detail d ON d.caller_ip = f.caller_ip AND d.window_end = f.window_end

@@ -38,7 +38,7 @@ WITH windows AS (
            count(*) FILTER (WHERE outcome = 'success') AS successes, count(*) FILTER (WHERE outcome = 'throttled') AS throttled
     FROM events
     WHERE time >= $from - $lookback AND time < $to AND principal_id IS NOT NULL AND vault_name IS NOT NULL
-      AND operation_class NOT IN ('notify', 'authenticate')
+      AND operation_class NOT IN ('notify', 'authenticate', 'policy')
     GROUP BY principal_id, vault_name, date_trunc('hour', time), date_trunc('day', time)
     HAVING count(*) >= $min_calls AND date_trunc('hour', time) + $window > $from AND date_trunc('hour', time) + $window <= $to
 ),
@@ -46,7 +46,7 @@ hourly AS (
     SELECT a.principal_id, a.vault_name, a.hour, CAST(sum(a.calls) AS DOUBLE) AS calls
     FROM activity a
     JOIN (SELECT DISTINCT principal_id, vault_name FROM windows) w ON w.principal_id = a.principal_id AND w.vault_name = a.vault_name
-    WHERE a.hour >= $from - $lookback - $baseline AND a.hour < $to AND a.operation_class NOT IN ('notify', 'authenticate')
+    WHERE a.hour >= $from - $lookback - $baseline AND a.hour < $to AND a.operation_class NOT IN ('notify', 'authenticate', 'policy')
     GROUP BY a.principal_id, a.vault_name, a.hour
 ),
 overall AS (
@@ -122,7 +122,19 @@ detail AS (
     FROM fired f
     JOIN events e ON e.principal_id = f.principal_id AND e.vault_name = f.vault_name
     WHERE e.time >= $from - $lookback AND e.time < $to AND e.time >= f.hour AND e.time < f.hour + $window
-      AND e.operation_class NOT IN ('notify', 'authenticate')
+      AND e.operation_class NOT IN ('notify', 'authenticate', 'policy')
+    GROUP BY f.principal_id, f.vault_name, f.hour
+),
+leading AS (
+    -- The operation that most of the hour's calls are.
+    SELECT f.principal_id, f.vault_name, f.hour, first_value(a.operation_name ORDER BY a.calls DESC, a.operation_name) AS operation, max(a.calls) AS calls
+    FROM fired f
+    JOIN (
+        SELECT principal_id, vault_name, hour, operation_name, CAST(sum(calls) AS BIGINT) AS calls
+        FROM activity
+        WHERE hour >= $from - $lookback AND hour < $to AND operation_class NOT IN ('notify', 'authenticate', 'policy')
+        GROUP BY principal_id, vault_name, hour, operation_name
+    ) a ON a.principal_id = f.principal_id AND a.vault_name = f.vault_name AND a.hour = f.hour
     GROUP BY f.principal_id, f.vault_name, f.hour
 )
 SELECT
@@ -138,12 +150,17 @@ SELECT
         coalesce(f.principal_name, f.principal_id), ' made ', f.calls, ' calls on vault ', f.vault_name, ' from ', to_char(f.hour, '%H:%M'), ' to ',
         to_char(f.hour + $window, '%H:%M'), ' UTC on ', to_char(f.hour, '%A, %Y-%m-%d'), ', where about ', round(f.mean, 1),
         ' are usual at this hour of a ', CASE WHEN f.weekend THEN 'weekend' ELSE 'working' END, ' day; its busiest hour in ', f.days,
-        ' days had ', CAST(f.peak AS BIGINT), CASE WHEN f.throttled > 0 THEN concat('. ', f.throttled, ' of the calls were throttled') ELSE '' END, '.'
+        ' days had ', CAST(f.peak AS BIGINT), '. ',
+        CASE WHEN l.calls = f.calls THEN concat('All of its calls are ', l.operation)
+             ELSE concat(l.operation, ' makes ', l.calls, ' of its ', f.calls, ' calls') END,
+        CASE WHEN f.throttled > 0 THEN concat('. ', f.throttled, ' of the calls were throttled') ELSE '' END, '.'
     ) AS summary,
     f.calls AS event_count,
     f.principal_name,
     f.principal_type,
     d.operation_name,
+    l.operation AS leading_operation,
+    l.calls AS leading_calls,
     d.caller_ip,
     d.client_product,
     d.objects AS distinct_objects,
@@ -156,6 +173,7 @@ SELECT
     f.tests AS pairs_tested,
     f.first_time,
     f.last_time,
-    'operation_class NOT IN (''notify'', ''authenticate'')' AS drilldown_filter
+    'operation_class NOT IN (''notify'', ''authenticate'', ''policy'')' AS drilldown_filter
 FROM fired f
 JOIN detail d ON d.principal_id = f.principal_id AND d.vault_name = f.vault_name AND d.hour = f.hour
+JOIN leading l ON l.principal_id = f.principal_id AND l.vault_name = f.vault_name AND l.hour = f.hour

@@ -54,6 +54,9 @@ pub(super) fn outcome(f: &Fields<'_>) -> &'static str {
 /// What a record changed, as the column `change_kind` has it.
 pub(super) fn change_kind(f: &Fields<'_>, operation: &str) -> Option<&'static str> {
     let lower = operation.to_ascii_lowercase();
+    if lower.starts_with("role") {
+        return role_change(&lower);
+    }
     if !lower.contains('/') {
         return vault_change(f, &lower);
     }
@@ -87,6 +90,25 @@ fn access_policy_change(f: &Fields<'_>) -> &'static str {
     }
 }
 
+/// Roles within a managed HSM, in its own audit log.
+fn role_change(operation: &str) -> Option<&'static str> {
+    let ends = |words: &[&str]| words.iter().any(|word| operation.ends_with(word));
+    let removed = ends(&["delete", "remove"]);
+    match operation.strip_prefix("role")? {
+        what if what.starts_with("assignment") && removed => Some("role_removed"),
+        what if what.starts_with("assignment") && ends(&["create", "put", "set", "write", "update"]) => {
+            Some("role_assigned")
+        }
+        what if what.starts_with("definition") && removed => Some("role_definition_removed"),
+        what if what.starts_with("definition")
+            && ends(&["create", "put", "set", "write", "update", "createorupdate"]) =>
+        {
+            Some("role_definition_written")
+        }
+        _ => None,
+    }
+}
+
 /// `Vault*` and `ManagedHsm*` operations of the audit log.
 fn vault_change(f: &Fields<'_>, operation: &str) -> Option<&'static str> {
     let change = match operation {
@@ -113,6 +135,20 @@ fn vault_change(f: &Fields<'_>, operation: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roles_within_a_managed_hsm_change_too() {
+        for (operation, change) in [
+            ("RoleAssignmentCreate", Some("role_assigned")),
+            ("RoleAssignmentDelete", Some("role_removed")),
+            ("RoleDefinitionSet", Some("role_definition_written")),
+            ("RoleDefinitionDelete", Some("role_definition_removed")),
+            ("RoleAssignmentList", None),
+            ("RoleAssignmentGet", None),
+        ] {
+            assert_eq!(change_kind(&Fields::default(), operation), change, "{operation}");
+        }
+    }
 
     #[test]
     fn which_control_plane_records_are_ours() {

@@ -21,6 +21,9 @@ use super::{Ahead, REJECT_BYTES, Reject};
 /// How deep envelopes and arrays may nest around a record.
 const ENVELOPES: usize = 8;
 
+/// How deep objects may lie in each other as text within a record.
+const TEXTS: usize = 4;
+
 /// How much of a bad time a reason quotes.
 const QUOTED: usize = 64;
 
@@ -380,16 +383,24 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads what the record carried as text, then lands it. A text may hold texts once more.
+    /// Reads what the record carried as text, then lands it.
     #[cold]
     fn record_of_texts(&mut self, fields: Fields<'_>, text: &str, offset: u64) {
-        let outer = std::mem::take(&mut self.intake.inner);
+        self.deeper(fields, text, offset, TEXTS);
+    }
+
+    /// Reads the texts that were met last, which may hold texts once more.
+    fn deeper(&mut self, fields: Fields<'_>, text: &str, offset: u64, levels: usize) {
+        if levels == 0 {
+            self.intake.keep_unread();
+        }
+        let inner = std::mem::take(&mut self.intake.inner);
         let mut fields = fields;
-        self.intake.read_inner(&mut fields, &outer);
-        let nested = std::mem::take(&mut self.intake.inner);
-        self.intake.read_inner(&mut fields, &nested);
-        self.settle(&mut fields, text, offset);
-        drop(fields);
+        if inner.is_empty() {
+            return self.settle(&mut fields, text, offset);
+        }
+        self.intake.read_inner(&mut fields, &inner);
+        self.deeper(fields, text, offset, levels - 1);
     }
 
     /// Reads what only the whole record tells, then lands it.

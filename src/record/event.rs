@@ -1,5 +1,6 @@
 //! From normalised fields to a row: whether the record is Key Vault's, what is derived from it, its identity.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::activity;
@@ -15,6 +16,7 @@ use super::memo::Memo;
 use super::object::{self, Object};
 use super::operation;
 use super::outcome;
+use super::policy;
 use super::raw::Intake;
 use super::said;
 
@@ -104,6 +106,8 @@ struct Event<'a> {
     address: Option<Address<'a>>,
     /// The Activity log and other control-plane logs.
     control_plane: bool,
+    /// An evaluation of Azure Policy.
+    policy: bool,
 }
 
 impl Deriver {
@@ -125,7 +129,7 @@ impl Deriver {
         let event = Event::new(f, resource, caller);
         let extra = finish_extra(f, &event, extra);
         let id = identity(&mut self.inputs, &mut self.canonical, f, &event, &digest, extra);
-        let row = columns.row;
+        let (row, policy) = (columns.row, event.policy);
         columns.time.set(row, f.time.map(|stamp| stamp.micros()).unwrap_or_default());
         columns.event_id.set(row, &id);
         columns.extra.set_some(row, extra);
@@ -142,14 +146,18 @@ impl Deriver {
             claims.at(known).caller.code = caller_code;
         }
         self.resources.at(self.resource).code = resource_code;
-        self.operation(f, columns);
+        self.operation(f, policy, columns);
         self.agent(f, columns);
         columns.row += 1;
         tally
     }
 
-    fn operation(&mut self, f: &Fields<'_>, columns: &mut Columns) {
+    fn operation(&mut self, f: &Fields<'_>, policy: bool, columns: &mut Columns) {
         let name = operation_name(f);
+        if policy && !operation::is_policy(name.unwrap_or_default()) {
+            columns.operation.add([name, Some(policy::CLASS)]);
+            return;
+        }
         let code = self.operations.place(name.unwrap_or_default(), Code::default);
         let code = self.operations.at(code);
         if !columns.operation.again(*code) {
@@ -201,7 +209,7 @@ fn identity(
             inputs.text(Some(text));
         }
     }
-    if event.category.is_some_and(|category| !category.eq_ignore_ascii_case("AuditEvent")) {
+    if !audit(event) {
         other_category(inputs, canonical, f, extra);
     }
     inputs.finish()
@@ -226,21 +234,27 @@ impl<'a> Event<'a> {
         let operation = operation_name(f).unwrap_or_default();
         let resource_id = resource_id(f);
         let mut object = object::of(f.text(T::Id), f.text(T::RequestUri));
-        if let (None, Some((kind, name))) = (object.name, &resource.object) {
-            // The name as logged: lower case keeps every position.
+        if let (None, Some((kind, name))) = (&object.name, &resource.object) {
             object.kind = Some(kind);
-            object.name = resource_id.and_then(|id| id.get(name.clone())).or(resource.id.get(name.clone()));
+            object.name = resource.id.get(name.clone()).map(object::canonical);
         }
         if object.name.is_none() {
-            object.name = f.text(T::EventObject).or_else(|| f.text(T::Name).filter(|_| is_of_an_object(operation)));
+            object.name = f
+                .text(T::EventObject)
+                .or_else(|| f.text(T::Name).filter(|_| is_of_an_object(operation)))
+                .map(object::canonical);
         }
         if object.version.is_none() {
-            object.version = f.text(T::EventVersion);
+            object.version = f.text(T::EventVersion).map(Cow::Borrowed);
         }
         let control_plane = operation.contains('/');
         let category = category(f);
+        let policy = policy::is_evaluation(category, operation);
+        if policy {
+            policy::complete(&mut object, f);
+        }
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
-        Event { category, operation, resource_id, resource, object, caller, address, control_plane }
+        Event { category, operation, resource_id, resource, object, caller, address, control_plane, policy }
     }
 }
 
@@ -354,11 +368,19 @@ fn id_is_in_columns(id: &str, uri: Option<&str>, event: &Event<'_>) -> bool {
     let kind = parts.next().filter(|kind| !kind.is_empty());
     let plain = matches!(kind, None | Some("secrets" | "keys" | "certificates"));
     let (name, version) = (parts.next(), parts.next());
+    // The column's spelling is one for all letter cases; the record's own is not lost as long as the request has it. The
+    // identity of other categories draws on `extra`, which holds an id there only where it names something else.
+    let spelled = |name: &str| event.object.name.as_deref() == Some(name) || !audit(event) || uri.contains(name);
     plain
         && kind.is_none_or(|kind| object::kind_of(kind) == event.object.kind)
-        && (name.is_none() || name == event.object.name)
-        && (version.is_none() || version == event.object.version)
+        && name.is_none_or(|name| event.object.name == Some(object::canonical(name)) && spelled(name))
+        && (version.is_none() || version == event.object.version.as_deref())
         && parts.next().is_none()
+}
+
+/// Whether it is a record of the audit log.
+fn audit(event: &Event<'_>) -> bool {
+    event.category.is_none_or(|category| category.eq_ignore_ascii_case("AuditEvent"))
 }
 
 fn request(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
@@ -388,9 +410,9 @@ fn what(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
     let row = columns.row;
     let place = if event.resource.hsm { Some("hsm") } else { event.resource.vault.as_ref().map(|_| "vault") };
     let stated = operation::object_type(event.operation).or(event.object.kind);
-    columns.object_type.set_some(row, stated.or(place.filter(|_| event.control_plane)));
-    columns.object_name.set_some(row, event.object.name);
-    columns.object_version.set_some(row, event.object.version);
+    columns.object_type.set_some(row, stated.or(place.filter(|place| event.control_plane || *place == "hsm")));
+    columns.object_name.set_some(row, event.object.name.as_deref());
+    columns.object_version.set_some(row, event.object.version.as_deref());
     columns.algorithm.set_some(row, f.text(T::Algorithm));
     columns.key_type.set_some(row, f.text(T::KeyType));
     columns.key_size.set_some(row, f.number(N::KeySize));
@@ -401,25 +423,28 @@ fn what(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
 
 /// Fills the columns of the result; gives the outcome.
 fn result(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> &'static str {
-    let (row, signature) = (columns.row, f.text(T::Signature));
-    let outcome = if event.control_plane {
+    let (row, signature, description) = (columns.row, f.text(T::Signature), f.text(T::Description));
+    let outcome = if event.policy {
+        policy::outcome(f)
+    } else if event.control_plane {
         activity::outcome(f)
     } else {
         outcome::outcome(outcome::Request {
             operation: event.operation,
             status: f.number(N::Status).or_else(|| said::status(f)),
             signature,
+            description,
             identified: event.caller.identified(),
         })
     };
     columns.outcome.set(row, outcome);
     columns.http_status_code.set_some(row, f.number(N::Status));
     columns.result_signature.set_some(row, signature);
-    let description = f.text(T::Description);
     columns.result_description.set_some(row, description);
     columns.duration_ms.set_some(row, f.duration);
     if outcome == "denied" {
         let reason = outcome::denial_reason(outcome::Denial {
+            unauthorized: outcome::status(f.number(N::Status), signature, description) == Some(401),
             description,
             signature,
             rbac: f.bool(B::Rbac),
@@ -472,8 +497,12 @@ fn change(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
     if may_change(event) {
         columns.change_kind.set_some(row, activity::change_kind(f, event.operation));
     }
-    columns.target_principal_id.set_some(row, f.ranked(R::Target).map(caller::lower).as_deref());
-    columns.granted_permissions.set_some(row, sorted(&f.permissions).as_deref());
+    let named = f.ranked(R::Target).map(caller::lower);
+    let listed = f.grants.as_ref().filter(|_| named.is_none());
+    let targets = listed.and_then(|grants| sorted(&grants.targets));
+    columns.target_principal_id.set_some(row, named.as_deref().or(targets.as_deref()));
+    let permissions = listed.map_or(&f.permissions, |grants| &grants.permissions);
+    columns.granted_permissions.set_some(row, sorted(permissions).as_deref());
     columns.role_definition_id.set_some(row, f.text(T::Role));
     columns.network_default_action.set_some(row, f.text(T::NetworkDefault));
     columns.added_ip_rule.set_some(row, f.text(T::IpRule));
@@ -485,7 +514,8 @@ fn change(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) {
 
 /// Nearly all records read; they need not be asked what they changed.
 fn may_change(event: &Event<'_>) -> bool {
-    event.control_plane || event.operation.bytes().next().is_some_and(|b| matches!(b, b'V' | b'v' | b'M' | b'm'))
+    let first = event.operation.bytes().next().unwrap_or_default().to_ascii_lowercase();
+    event.control_plane || matches!(first, b'v' | b'm' | b'r')
 }
 
 fn sorted(items: &[String]) -> Option<String> {

@@ -67,6 +67,11 @@ impl Extra {
         self.muted -= 1;
     }
 
+    /// Whether nothing is written just now.
+    pub fn is_muted(&self) -> bool {
+        self.muted > 0
+    }
+
     /// One field: the text between the key's quotes, and the value's JSON.
     pub fn put(&mut self, key: &str, value: &str) {
         if self.muted > 0 || matches!(value, "" | "\"\"" | "null") {

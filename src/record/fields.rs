@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::grant::{self, Grants};
 use super::scan::Value;
 use super::time::{self, Stamp};
 
@@ -80,6 +81,11 @@ pub(super) enum T {
     Vault,
     /// An object's name in a column of its own.
     Name,
+    /// `objectType`, `objectName`, `objectVersion` and `outcome` of a policy evaluation.
+    PolicyObjectType,
+    PolicyObjectName,
+    PolicyObjectVersion,
+    PolicyOutcome,
     /// How many there are; no field.
     Count,
 }
@@ -224,6 +230,8 @@ pub(super) struct Fields<'a> {
     pub time_key: &'a str,
     /// Columns by people's names.
     pub aliases: Vec<Alias<'a>>,
+    /// Access policies out of the Activity log's bodies.
+    pub grants: Option<Box<Grants>>,
     /// A row of an export: of a table, or with its time under the name that Log Analytics or a person gave it.
     pub exported: bool,
     /// The record holds an object, as raw records do.
@@ -256,6 +264,7 @@ impl Default for Fields<'_> {
             permissions: Vec::new(),
             time_key: "",
             aliases: Vec::new(),
+            grants: None,
             exported: false,
             nested: false,
             metric: false,
@@ -281,6 +290,7 @@ impl<'a> Fields<'a> {
         self.key_operations.clear();
         self.permissions.clear();
         self.aliases.clear();
+        self.grants = None;
         (self.exported, self.nested, self.metric) = (false, false, false);
         (self.claims, self.stray) = (None, false);
     }
@@ -380,6 +390,16 @@ impl<'a> Fields<'a> {
             Slot::KeyOperations => self.key_operations.push(item),
             Slot::Permissions(kind) => self.permissions.push(format!("{kind}/{item}")),
             _ => {}
+        }
+    }
+
+    /// Takes the access policies of a body. What was asked for is believed before what was answered.
+    #[cold]
+    pub fn body(&mut self, body: &str, answer: bool) {
+        if let Some(new) = grant::read(body, answer)
+            && self.grants.as_ref().is_none_or(|old| old.answer || !new.answer)
+        {
+            self.grants = Some(Box::new(new));
         }
     }
 

@@ -270,6 +270,7 @@ const RECORD_NAMES: &[(&str, Slot)] = &[
     ("authorization", Slot::Object),
     ("httprequest", Slot::Object),
     ("requestbody", Slot::Body),
+    ("responsebody", Slot::Body),
     // Objects' properties.
     ("keyproperties_type", Slot::Text(T::KeyType)),
     ("keyproperties_size", Slot::Number(N::KeySize)),
@@ -319,6 +320,13 @@ const RECORD_NAMES: &[(&str, Slot)] = &[
     ("httprequest_clientipaddress", Slot::Note(T::AddressAlt)),
     ("requestbody_properties_principalid", Slot::Ranked(R::Target, 2)),
     ("requestbody_properties_roledefinitionid", Slot::Text(T::Role)),
+    ("responsebody_properties_principalid", Slot::Ranked(R::Target, 3)),
+    ("responsebody_properties_roledefinitionid", Slot::Text(T::Role)),
+    // Policy evaluations.
+    ("objecttype", Slot::Note(T::PolicyObjectType)),
+    ("objectname", Slot::Note(T::PolicyObjectName)),
+    ("objectversion", Slot::Note(T::PolicyObjectVersion)),
+    ("outcome", Slot::Note(T::PolicyOutcome)),
     // Metrics of the same resources come through the same stream.
     ("metricname", Slot::Metric),
 ];

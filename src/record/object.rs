@@ -1,15 +1,23 @@
 //! What a request was about: kind, name and version of the object, the vault's host, and the parts of a resource id.
 //!
-//! Addresses are poor keys (ports, query strings, letter case), so their parts are taken and never the whole.
+//! Addresses are poor keys (ports, query strings, letter case, percent signs), so their parts are taken and never the
+//! whole. What a part is follows from the shape of the path, not from the operation: `keys/NAME/VERSION/sign` is a key,
+//! `keys/providers/Microsoft.Authorization/…` is none.
 
-/// Parts of an object's address. All borrowed, as written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+use std::borrow::Cow;
+
+use super::caller::lower;
+
+/// Parts of an object's address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Object<'a> {
-    /// secret, key, certificate
+    /// secret, key, certificate, storage
     pub kind: Option<&'static str>,
-    pub name: Option<&'a str>,
-    pub version: Option<&'a str>,
-    /// First label of the host.
+    /// As [`canonical`] writes it.
+    pub name: Option<Cow<'a, str>>,
+    /// As written.
+    pub version: Option<Cow<'a, str>>,
+    /// First label of the host, as written.
     pub vault: Option<&'a str>,
 }
 
@@ -28,18 +36,64 @@ pub(super) fn of<'a>(id: Option<&'a str>, uri: Option<&'a str>) -> Object<'a> {
     }
 }
 
-/// `https://host:port/kind/name/version?query`. An id has no verbs in it, a request may.
+/// A name as the column has it: lower case, since Key Vault compares names without case, and without percent signs. What
+/// a record writes otherwise stays in `request_uri` or `extra`.
+pub(super) fn canonical(name: &str) -> Cow<'_, str> {
+    match decoded(name) {
+        Some(name) => Cow::Owned(name.to_ascii_lowercase()),
+        None => lower(name),
+    }
+}
+
+/// `https://host:port/kind/name/version?query`. A request may have verbs in it; an id has none.
 fn parse(address: &str, is_id: bool) -> Object<'_> {
-    let Some(rest) = after_scheme(address) else { return Object::default() };
-    let rest = &rest[..memchr::memchr2(b'?', b'#', rest.as_bytes()).unwrap_or(rest.len())];
-    let mut parts = segments(rest);
-    let vault = parts.next().and_then(vault_of_host);
-    let mut parts = parts.filter(|part| !part.is_empty());
-    let Some(kind) = parts.next().and_then(kind_of) else { return Object { vault, ..Object::default() } };
-    let mut parts = parts.map(Some).chain(std::iter::repeat(None));
-    let name = parts.next().flatten().filter(|name| is_id || !is_collection(kind, name));
-    let version = name.and_then(|_| parts.next().flatten()).filter(|part| is_id || !is_verb(part));
-    Object { kind: Some(kind), name, version, vault }
+    let Some((host, path)) = host_and_path(address) else { return Object::default() };
+    let path = &path[..memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len())];
+    let (kind, name, version) = match decoded(path) {
+        None => of_path(path, is_id),
+        Some(path) => {
+            let (kind, name, version) = of_path(&path, is_id);
+            let own = |part: Cow<'_, str>| Cow::Owned(part.into_owned());
+            (kind, name.map(own), version.map(own))
+        }
+    };
+    Object { kind, name, version, vault: vault_of_host(host) }
+}
+
+/// What a path names: `/secrets/NAME/VERSION` and the like.
+fn of_path(path: &str, is_id: bool) -> (Option<&'static str>, Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
+    let mut parts = segments(path).filter(|part| !part.is_empty());
+    let Some(kind) = parts.next().and_then(kind_of) else { return (None, None, None) };
+    let (name, next) = (parts.next(), parts.next());
+    // Roles of a managed HSM on all of its keys: `keys/providers/Microsoft.Authorization/…`.
+    if name == Some("providers") && next.is_some_and(|part| part.contains('.')) {
+        return (None, None, None);
+    }
+    let name = name.filter(|name| !(is_collection(kind, name) || (!is_id && name.eq_ignore_ascii_case("restore"))));
+    let version = name.and(next).filter(|part| if is_id { !is_aspect(part) } else { is_version(part) });
+    (Some(kind), name.map(canonical), version.map(Cow::Borrowed))
+}
+
+/// Host and path of an address: with its scheme, or without where what it begins with is a vault's host or the path.
+fn host_and_path(address: &str) -> Option<(&str, &str)> {
+    let rest = after_scheme(address);
+    let whole = rest.unwrap_or(address);
+    let end = memchr::memchr3(b'/', b'?', b'#', whole.as_bytes()).unwrap_or(whole.len());
+    let (host, path) = whole.split_at(end);
+    (rest.is_some() || whole.starts_with('/') || vault_of_host(host).is_some()).then_some((host, path))
+}
+
+/// Text without its percent escapes, where it has any and they stand for printable text.
+fn decoded(text: &str) -> Option<String> {
+    memchr::memchr(b'%', text.as_bytes())?;
+    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
+    let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
+    while let Some(byte) = text.as_bytes().get(at) {
+        let escaped = (*byte == b'%').then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?)).flatten();
+        bytes.push(escaped.and_then(|byte| u8::try_from(byte).ok()).unwrap_or(*byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 /// What stands between slashes, as `split('/')` gives it; every record has three such paths, and this search is twice
@@ -70,45 +124,26 @@ pub(super) fn kind_of(segment: &str) -> Option<&'static str> {
         7 | 14 if is(["secrets", "deletedsecrets"]) => Some("secret"),
         4 | 11 if is(["keys", "deletedkeys"]) => Some("key"),
         12 | 19 if is(["certificates", "deletedcertificates"]) => Some("certificate"),
+        7 | 14 if is(["storage", "deletedstorage"]) => Some("storage"),
         _ => None,
     }
 }
 
-/// `certificates/contacts`, `certificates/issuers` and `secrets/restore` name no object.
+/// `certificates/contacts` and `certificates/issuers/NAME` are no certificates.
 fn is_collection(kind: &str, name: &str) -> bool {
-    name == "restore" || (kind == "certificate" && matches!(name, "contacts" | "issuers"))
+    kind == "certificate" && (name.eq_ignore_ascii_case("contacts") || name.eq_ignore_ascii_case("issuers"))
 }
 
-/// What a request's path may have in place of a version.
-fn is_verb(part: &str) -> bool {
-    const VERBS: &[&str] = &[
-        "versions",
-        "backup",
-        "recover",
-        "restore",
-        "policy",
-        "pending",
-        "rotate",
-        "rotationpolicy",
-        "sign",
-        "verify",
-        "encrypt",
-        "decrypt",
-        "wrap",
-        "wrapkey",
-        "unwrap",
-        "unwrapkey",
-        "release",
-        "import",
-        "create",
-        "merge",
-        "completed",
-        "attestation",
-        "issuers",
-        "contacts",
-    ];
-    // Versions are 32 hexadecimal digits; no verb is that long.
-    part.len() < 16 && VERBS.iter().any(|verb| part.eq_ignore_ascii_case(verb))
+/// What the id of a certificate's request or policy has behind the name.
+fn is_aspect(part: &str) -> bool {
+    ["pending", "policy", "versions"].iter().any(|word| part.eq_ignore_ascii_case(word))
+}
+
+/// Whether a part behind an object's name is its version. Versions are 32 hexadecimal digits, and masked ones something
+/// like them; verbs (`versions`, `backup`, `policy`, `pending`, `rotate`, `sign`, …) are words without digits.
+fn is_version(part: &str) -> bool {
+    const LONGEST_VERB: usize = 24;
+    part.len() > LONGEST_VERB || part.bytes().any(|b| b.is_ascii_digit()) || part.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Parts of an Azure resource id in lower case.
@@ -185,21 +220,100 @@ mod tests {
             ("", "/certificates/issuers/digicert", Some("certificate"), None, None),
             ("", "/keys/restore", Some("key"), None, None),
             ("/keys/restore", "", Some("key"), Some("restore"), None),
-            ("", "/SECRETS/Db", Some("secret"), Some("Db"), None),
+            ("/certificates/tls/pending", "", Some("certificate"), Some("tls"), None),
+            ("/certificates/contacts", "/certificates/contacts", Some("certificate"), None, None),
+            ("/certificates/issuers/digicert", "", Some("certificate"), None, None),
+            ("", "/SECRETS/Db", Some("secret"), Some("db"), None),
+            (
+                "/secrets/DB-Main/0123456789abcdef0123456789abcdef",
+                "",
+                Some("secret"),
+                Some("db-main"),
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
+            ("", "/secrets/db%2Dmain?api-version=7.4", Some("secret"), Some("db-main"), None),
+            (
+                "",
+                "/secrets%2fdb%2Dmain%2f0123456789abcdef0123456789abcdef",
+                Some("secret"),
+                Some("db-main"),
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
+            ("", "/secrets/50%/", Some("secret"), Some("50%"), None),
+            ("", "/secrets/a%00b", Some("secret"), Some("a%00b"), None),
+            ("", "/secrets/a%FFb", Some("secret"), Some("a%ffb"), None),
+            ("", ":8443//secrets//db//?x=/secrets/other", Some("secret"), Some("db"), None),
+            (
+                "",
+                "/keys/kek/0123456789abcdef0123456789abcdef/wrapkey",
+                Some("key"),
+                Some("kek"),
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
+            ("", "/keys/kek/frobnicate", Some("key"), Some("kek"), None),
+            ("", "/keys/kek/rotate", Some("key"), Some("kek"), None),
+            ("", "/keys/kek/create", Some("key"), Some("kek"), None),
+            ("", "/secrets/db/backup", Some("secret"), Some("db"), None),
+            ("", "/certificates/tls/pending/merge", Some("certificate"), Some("tls"), None),
+            ("", "/certificates/Contacts", Some("certificate"), None, None),
+            ("", "/certificates", Some("certificate"), None, None),
+            ("", "/deletedcertificates/tls", Some("certificate"), Some("tls"), None),
+            ("", "/storage/account1/sas/def1", Some("storage"), Some("account1"), None),
+            ("", "/deletedstorage/account1", Some("storage"), Some("account1"), None),
+            ("", "/rng?api-version=7.4", None, None, None),
+            ("", "/securitydomain/download", None, None, None),
+            ("", "/backup", None, None, None),
+            ("", "/providers/Microsoft.Authorization/roleAssignments/4b0e8400", None, None, None),
+            ("", "/keys/providers/Microsoft.Authorization/roleAssignments/4b0e8400", None, None, None),
+            (
+                "",
+                "/keys/kek/providers/Microsoft.Authorization/roleAssignments/4b0e8400",
+                Some("key"),
+                Some("kek"),
+                None,
+            ),
+            (
+                "",
+                "/keys/providers/0123456789abcdef0123456789abcdef",
+                Some("key"),
+                Some("providers"),
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
+            ("", "/keys/providers", Some("key"), Some("providers"), None),
             ("", "/subscriptions/x/resourcegroups/y", None, None, None),
         ] {
             let (id, uri) = (format!("{H}{id}"), format!("{H}{uri}"));
             let object = of(Some(&id), Some(&uri));
-            assert_eq!((object.kind, object.name, object.version), (kind, name, version), "{id} {uri}");
+            let parts = (object.kind, object.name.as_deref(), object.version.as_deref());
+            assert_eq!(parts, (kind, name, version), "{id} {uri}");
             assert_eq!(object.vault, Some("contoso"), "{id} {uri}");
         }
         assert_eq!(of(None, None), Object::default());
         assert_eq!(of(Some("no address"), Some("")), Object::default());
+        let bare = of(None, Some("/secrets/db?x"));
+        assert_eq!((bare.kind, bare.name.as_deref(), bare.vault), (Some("secret"), Some("db"), None));
+        let host = of(None, Some("contoso.vault.azure.net:443/secrets/db"));
+        assert_eq!((host.name.as_deref(), host.vault), (Some("db"), Some("contoso")));
         assert_eq!(of(None, Some("https://hsm1.managedhsm.azure.net:8444/backup")).vault, Some("hsm1"));
         assert_eq!(of(None, Some("https://control-prod-wus.vaultcore.azure.net/subscriptions/x")).vault, None);
     }
 
     proptest::proptest! {
+        #[test]
+        fn letter_case_and_escapes_make_no_other_object(name in "[a-zA-Z0-9-]{1,20}", upper in proptest::bool::ANY) {
+            proptest::prop_assume!(!is_collection("secret", &name));
+            let plain = format!("https://kv.vault.azure.net/secrets/{name}");
+            let written = if upper { name.to_ascii_uppercase() } else { name.to_ascii_lowercase() };
+            let escaped: String = written.bytes().map(|b| format!("%{b:02X}")).collect();
+            let escaped = format!("https://KV.vault.azure.net:8443/SECRETS/{escaped}/?x=1");
+            proptest::prop_assert_eq!(of(None, Some(&plain)).name, of(None, Some(&escaped)).name);
+        }
+
+        #[test]
+        fn no_address_panics(address in "(https://)?[a-z.]{0,12}(/[%a-zA-Zé0-9.]{0,6}){0,5}[?#%]?") {
+            of(Some(&address), Some(&address));
+        }
+
         #[test]
         fn segments_are_those_of_split(path in "[/aé]{0,9}") {
             proptest::prop_assert_eq!(segments(&path).collect::<Vec<_>>(), path.split('/').collect::<Vec<_>>());

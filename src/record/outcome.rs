@@ -1,7 +1,10 @@
 //! How a request ended, and why it was refused.
 //!
+//! A 401 is mostly a client's first call, which has no token yet: a challenge. Where the service says that it refused
+//! the token, it is a failed authentication: denied, with a reason of its own.
+//!
 //! `resultType` says "Success" on failed requests too and decides nothing here: the HTTP status does, else the reason
-//! phrase.
+//! phrase, else the message.
 
 use memchr::memmem::find;
 
@@ -11,15 +14,29 @@ pub(super) struct Request<'a> {
     pub operation: &'a str,
     pub status: Option<i32>,
     pub signature: Option<&'a str>,
+    pub description: Option<&'a str>,
     /// Whether the caller is known by any id.
     pub identified: bool,
 }
 
+impl Request<'_> {
+    /// Whether a 401 asks for a token. One that refuses the token that came is a failure, though it names nobody either.
+    fn asks_for_a_token(&self) -> bool {
+        (!self.identified || self.operation == "Authentication") && !self.description.is_some_and(refuses_the_token)
+    }
+}
+
+/// The HTTP status: as stated, else by the reason phrase, else by what the message says.
+pub(super) fn status(stated: Option<i32>, signature: Option<&str>, description: Option<&str>) -> Option<i32> {
+    let stated = stated.filter(|n| (100..600).contains(n)).or_else(|| signature.and_then(status_of));
+    stated.or_else(|| description.and_then(status_told))
+}
+
 /// Outcome, as the column has it.
 pub(super) fn outcome(request: Request<'_>) -> &'static str {
-    match request.status.or_else(|| request.signature.and_then(status_of)) {
+    match status(request.status, request.signature, request.description) {
         Some(200..=399) => "success",
-        Some(401) if !request.identified || request.operation == "Authentication" => "challenge",
+        Some(401) if request.asks_for_a_token() => "challenge",
         Some(401 | 403) => "denied",
         Some(404) => "not_found",
         Some(429) => "throttled",
@@ -61,9 +78,61 @@ pub(super) fn status_of(phrase: &str) -> Option<i32> {
     })
 }
 
+/// Whether the message of a 401 refuses a token: of another tenant or audience, expired, not to be verified. Key Vault
+/// numbers these messages; the number 10000 says that there was no token at all.
+fn refuses_the_token(description: &str) -> bool {
+    const NUMBERS: &str = "akv1";
+    const WORDS: &[&str] = &[
+        "invalid issuer",
+        "invalid audience",
+        "invalid token",
+        "invalid signature",
+        "error validating token",
+        "token validation",
+        "signature validation",
+        "lifetime validation",
+        "validation failed",
+        "bearerreadaccesstokenfailed",
+        "token is invalid",
+        "token is not valid",
+        "token is expired",
+        "token has expired",
+        "token expired",
+        "expired token",
+        "wrong tenant",
+    ];
+    let text = description.to_ascii_lowercase();
+    let mut numbers = memchr::memmem::find_iter(text.as_bytes(), NUMBERS.as_bytes())
+        .filter_map(|at| text.get(at + NUMBERS.len()..at + NUMBERS.len() + 4))
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+        .peekable();
+    match numbers.peek() {
+        Some(_) => numbers.any(|digits| digits != "0000"),
+        None => WORDS.iter().any(|word| find(text.as_bytes(), word.as_bytes()).is_some()),
+    }
+}
+
+/// HTTP status of a request of which only the message is left, as exports may have it.
+fn status_told(description: &str) -> Option<i32> {
+    let text = description.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| find(text.as_bytes(), word.as_bytes()).is_some());
+    if refuses_the_token(description) || has(&["missing a bearer", "missing a token"]) {
+        Some(401)
+    } else if has(&["was not found in this key vault", "was not found", "could not be found", "notfound"]) {
+        Some(404)
+    } else if has(&["too many requests", "throttled", "was not processed because too many"]) {
+        Some(429)
+    } else {
+        let denial = Denial { description: Some(description), ..Denial::default() };
+        (denial_reason(denial) != "unknown").then_some(403)
+    }
+}
+
 /// What a refusal says about its cause.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Denial<'a> {
+    /// Whether the token itself was refused.
+    pub unauthorized: bool,
     pub description: Option<&'a str>,
     pub signature: Option<&'a str>,
     pub rbac: Option<bool>,
@@ -71,12 +140,14 @@ pub(super) struct Denial<'a> {
     pub address: Option<bool>,
 }
 
-/// Cause of a refusal: the error code, else the firewall's flag, else the message, else the permission model's flag
+/// Cause of a refusal: a 401 is about the token. Of others the error code, else the firewall's flag, else the message, else the permission model's flag
 /// (which is false on every 403 and so says least).
 pub(super) fn denial_reason(denial: Denial<'_>) -> &'static str {
     let text = [denial.signature, denial.description].map(Option::unwrap_or_default).concat().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| find(text.as_bytes(), word.as_bytes()).is_some());
-    if has(&["forbiddenbyfirewall", "forbiddenbyconnection"]) || denial.address == Some(false) {
+    if denial.unauthorized {
+        "authentication"
+    } else if has(&["forbiddenbyfirewall", "forbiddenbyconnection"]) || denial.address == Some(false) {
         "network"
     } else if has(&["forbiddenbyrbac"]) {
         "rbac"
@@ -122,7 +193,13 @@ mod tests {
             (None, "", "unknown"),
             (Some(0), "", "unknown"),
         ] {
-            let request = Request { operation: "SecretGet", status, signature: Some(signature), identified: true };
+            let request = Request {
+                operation: "SecretGet",
+                status,
+                signature: Some(signature),
+                identified: true,
+                ..Request::default()
+            };
             assert_eq!(outcome(request), expected, "{status:?} {signature}");
         }
     }
@@ -136,8 +213,52 @@ mod tests {
             ("SecretGet", false, "challenge"),
             ("SecretGet", true, "denied"),
         ] {
-            let request = Request { operation, status: Some(401), signature: None, identified };
+            let request = Request { operation, status: Some(401), identified, ..Request::default() };
             assert_eq!(outcome(request), expected, "{operation} {identified}");
+        }
+    }
+
+    #[test]
+    fn a_401_that_refuses_the_token_is_no_challenge() {
+        for (description, expected) in [
+            ("AKV10046: Unable to resolve the key used for signature validation. EncodedJwtHeader: 'x'.", "denied"),
+            ("AKV10032: Invalid issuer. Expected one of https://a/, found https://b/.", "denied"),
+            ("AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://x/.", "denied"),
+            ("[BearerReadAccessTokenFailed] Error validating token: 'IDX10223'.", "denied"),
+            ("The token is expired.", "denied"),
+            ("Unauthorized: akv19999", "denied"),
+            ("AKV10000: Request is missing a Bearer or PoP token.", "challenge"),
+            ("Request is missing a Bearer or PoP token.", "challenge"),
+            ("AKV1: ", "challenge"),
+            ("Unauthorized", "challenge"),
+            ("", "challenge"),
+        ] {
+            let request = Request { operation: "Authentication", description: Some(description), ..Request::default() };
+            assert_eq!(outcome(Request { status: Some(401), ..request }), expected, "{description}");
+            let told = Request { signature: Some("Unauthorized"), ..request };
+            assert_eq!(outcome(told), expected, "{description}");
+        }
+    }
+
+    #[test]
+    fn where_the_status_is_missing_the_message_tells() {
+        for (description, expected) in [
+            ("AKV10032: Invalid issuer.", "denied"),
+            ("AKV10000: Request is missing a Bearer or PoP token.", "challenge"),
+            ("Client address (1.2.3.4) is not authorized and caller is not a trusted service", "denied"),
+            ("Caller is not authorized to perform action on resource.", "denied"),
+            (
+                "The user, group or application 'appid=a' does not have secrets get permission on key vault 'x'.",
+                "denied",
+            ),
+            ("A secret with (name/id) x was not found in this key vault.", "not_found"),
+            ("The request was not processed because too many requests were received.", "throttled"),
+            ("", "unknown"),
+            ("All is well.", "unknown"),
+        ] {
+            let request = Request { operation: "SecretGet", description: Some(description), ..Request::default() };
+            assert_eq!(outcome(request), expected, "{description}");
+            assert_eq!(outcome(Request { status: Some(200), ..request }), "success", "{description}");
         }
     }
 
@@ -167,6 +288,7 @@ mod tests {
             (Denial { policy: Some(false), ..Denial::default() }, "access_policy"),
             (Denial { rbac: Some(true), address: Some(false), ..Denial::default() }, "network"),
             (Denial { rbac: Some(false), ..says("Operation get is not allowed on a disabled secret.") }, "disabled"),
+            (Denial { unauthorized: true, rbac: Some(false), ..Denial::default() }, "authentication"),
             (Denial::default(), "unknown"),
         ] {
             assert_eq!(denial_reason(denial), reason, "{denial:?}");

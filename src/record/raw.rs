@@ -9,6 +9,7 @@ use super::caller::{self, Known};
 use super::columns;
 use super::extra::Extra;
 use super::fields::{Alias, Fields, N, R, Slot, T, Taken};
+use super::grant;
 use super::memo::Memo;
 use super::names::{self, Place};
 use super::outcome;
@@ -199,7 +200,7 @@ impl Intake {
             None => f.stray |= slot.of_the_caller(),
             Some(pure) => *pure &= slot.of_the_caller() || slot == Slot::Unknown,
         }
-        if is_object(slot) && self.set_aside(key, slot, place, value) {
+        if is_object(slot) && self.set_aside(f, key, slot, place, value) {
             return;
         }
         match f.set(slot, key.raw, raw, value) {
@@ -210,9 +211,17 @@ impl Intake {
     }
 
     /// Keeps an object that came as text for later. A request body stays in `extra` too, as the text that it is.
-    fn set_aside(&mut self, key: Text<'_>, slot: Slot, place: Place, value: Value<'_>) -> bool {
+    fn set_aside(&mut self, f: &mut Fields<'_>, key: Text<'_>, slot: Slot, place: Place, value: Value<'_>) -> bool {
         let Value::Str(text) = value else { return false };
-        let text = text.cow();
+        let mut text = text.cow();
+        if slot == Slot::Body {
+            f.body(&text, is_answer(key.raw));
+        }
+        if (text.trim_start().starts_with('"') || grant::is_escaped(&text))
+            && let Some(object) = grant::unescaped(&text)
+        {
+            text = object.to_string().into();
+        }
         let whole = text.trim_start().starts_with('{') && {
             let mut scan = Scan::new(&text);
             scan.skip().is_ok() && scan.at_end()
@@ -222,6 +231,13 @@ impl Intake {
             self.inner.push(Inner { slot, place, path, key, text: text.into_owned() });
         }
         whole && slot != Slot::Body
+    }
+
+    /// Keeps objects that lie too deep to be read as the texts that they are.
+    pub fn keep_unread(&mut self) {
+        for object in self.inner.drain(..).filter(|object| object.slot != Slot::Body) {
+            self.extra.put_text(&object.key, &object.text);
+        }
     }
 
     /// Reads objects that were set aside. Their text is known to be JSON.
@@ -283,6 +299,9 @@ impl Intake {
         slot: Slot,
         place: Place,
     ) -> Result<(), Fault> {
+        if slot == Slot::Body && !self.extra.is_muted() {
+            f.body(scan.clone().skip()?, is_answer(key.raw));
+        }
         if self.depth == DEPTH {
             self.extra.put(key.raw, scan.skip()?);
             return Ok(());
@@ -343,6 +362,11 @@ fn is_absent(key: Text<'_>, slot: Slot, value: Value<'_>) -> bool {
     }
     let named = matches!(slot, Slot::Alias(place) if columns::slot(place) == Slot::Note(T::Name));
     !(named && absent::may_be_a_name(text.raw))
+}
+
+/// Whether a body is that of an answer.
+fn is_answer(key: &str) -> bool {
+    key.get(..8).is_some_and(|head| head.eq_ignore_ascii_case("response"))
 }
 
 fn is_object(slot: Slot) -> bool {

@@ -12,25 +12,43 @@ const SHOWN: &str = "time, operation_name, outcome, http_status_code, vault_name
 /// More different filters than this among an alert's findings are left out: the SQL then shows more records, not fewer.
 const MAX_FILTERS: usize = 16;
 
+/// What a filter begins with that shows records beside those of the key: a challenge names no caller.
+const BESIDE: &str = "OR ";
+
 /// SQL over `events`, for `kvaudit query`: the records from `start` to before `end` whose columns equal the key's
 /// values and that one of `filters` (SQL of the rule's own) lets through, where there are any. A value "" stands for
 /// null; with a filter of the rule's own it says nothing, since the key is then of several scopes and the filter knows.
+/// Filters that begin with [`BESIDE`] add records instead.
 pub(super) fn sql(start: Micros, end: Micros, key: &[(String, String)], filters: &[&str]) -> String {
-    let mut sql = format!("SELECT {SHOWN}\nFROM events\nWHERE time >= {} AND time < {}", time(start), time(end));
+    let beside: Vec<&str> = filters.iter().filter_map(|filter| filter.trim_start().strip_prefix(BESIDE)).collect();
+    let narrow = if beside.is_empty() { filters } else { &[] };
+    let mut of_the_key = Vec::new();
     for (column, value) in key {
         if !COLUMNS.iter().any(|c| c.name == column && c.kind == Kind::Text) {
             continue;
         }
-        if value.is_empty() && filters.is_empty() {
-            write!(sql, "\n  AND {column} IS NULL").expect("writing to a String");
-        } else if !value.is_empty() {
-            write!(sql, "\n  AND {column} = {}", quoted(value)).expect("writing to a String");
+        if !value.is_empty() {
+            of_the_key.push(format!("{column} = {}", quoted(value)));
+        } else if narrow.is_empty() {
+            of_the_key.push(format!("{column} IS NULL"));
         }
     }
-    if (1..=MAX_FILTERS).contains(&filters.len()) {
-        // Each on lines of its own, so that a comment at its end does not swallow the bracket.
+    let mut sql = format!("SELECT {SHOWN}\nFROM events\nWHERE time >= {} AND time < {}", time(start), time(end));
+    if !of_the_key.is_empty() && (1..=MAX_FILTERS).contains(&beside.len()) {
+        write!(sql, "\n  AND ({}", of_the_key.join(" AND ")).expect("writing to a String");
+        for filter in &beside {
+            // On lines of its own, so that a comment at its end does not swallow the bracket.
+            write!(sql, "\n    OR (\n    {filter}\n    )").expect("writing to a String");
+        }
+        sql.push_str("\n  )");
+    } else {
+        for condition in &of_the_key {
+            write!(sql, "\n  AND {condition}").expect("writing to a String");
+        }
+    }
+    if (1..=MAX_FILTERS).contains(&narrow.len()) {
         sql.push_str("\n  AND (\n    (");
-        sql.push_str(&filters.join("\n    ) OR (\n    "));
+        sql.push_str(&narrow.join("\n    ) OR (\n    "));
         sql.push_str("\n    )\n  )");
     }
     sql.push_str("\nORDER BY time");
@@ -113,6 +131,18 @@ mod tests {
         let many: Vec<String> = (0..MAX_FILTERS + 1).map(|i| format!("http_status_code = {i}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(count(events(&rows), &sql(0, 2, &[], &many)), 3);
+    }
+
+    #[test]
+    fn a_filter_that_begins_with_or_shows_records_beside_those_of_the_key() {
+        let rows = [(1, Some("p"), Some("a")), (1, None, Some("a")), (1, None, Some("b")), (1, Some("q"), Some("a"))];
+        let beside = "OR principal_id IS NULL AND vault_name = 'a' -- challenges";
+        let key = key(&[("principal_id", "p"), ("vault_name", "a")]);
+        assert_eq!(count(events(&rows), &sql(0, 2, &key, &[beside])), 2);
+        assert_eq!(count(events(&rows), &sql(2, 3, &key, &[beside])), 0, "the time holds for both");
+        let many: Vec<String> = (0..MAX_FILTERS + 1).map(|i| format!("OR http_status_code = {i}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(count(events(&rows), &sql(0, 2, &key, &many)), 1, "too many: the key's alone");
     }
 
     #[test]

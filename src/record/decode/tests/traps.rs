@@ -190,7 +190,7 @@ fn trap_9_data_actions_in_the_activity_log_do_no_harm() {
         &[
             ("category", "Administrative"),
             ("operation_class", "read"),
-            ("object_name", "Db"),
+            ("object_name", "db"),
             ("object_type", "secret"),
         ],
     );
