@@ -122,7 +122,10 @@ struct SuppressArgs {
 
 pub async fn alerts(context: &Context, args: AlertsArgs) -> anyhow::Result<Outcome> {
     let store = context.store(Access::Existing).await?;
-    let state = context.state(&store)?;
+    let state = match args.action {
+        Action::List(_) | Action::Show { .. } | Action::Suppressions => context.state_to_read(&store).await?,
+        _ => context.state(&store).await?,
+    };
     match args.action {
         Action::List(args) => list(context, &store, &state, &args).await,
         Action::Show { id } => show(context, &store, &state, &id).await,

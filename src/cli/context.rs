@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 pub use super::clock::now;
-use super::{Format, Global, clock, note};
+use super::{Format, Global, clock, detect, note};
 use crate::config::Config;
 use crate::detection::{Library, Overrides};
-use crate::state::State;
-use crate::store::{Access, CONTEXT_FOLDER, Store};
+use crate::state::{State, StateError};
+use crate::store::{Access, CONTEXT_FOLDER, Store, StoreError};
 use crate::world::{self, Problem, World};
 
 /// The checked start of a command.
@@ -33,9 +33,13 @@ impl Context {
         Ok(Context { config, format: global.format, progress: !global.no_progress })
     }
 
-    /// Opens the store, making it first where that is allowed.
+    /// Opens the store, making it first where that is allowed, and says what was found damaged and made anew.
     pub async fn store(&self, access: Access) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.config.store, access).await?)
+        let store = Store::open(&self.config.store, access).await?;
+        for remark in store.remarks() {
+            note(&format!("warning: {remark}"));
+        }
+        Ok(store)
     }
 
     /// Reads the files about the world, as they are now, and says on standard error what is wrong with them.
@@ -57,9 +61,63 @@ impl Context {
         (world, problems)
     }
 
-    /// Opens the state beside the store.
-    pub fn state(&self, store: &Store) -> anyhow::Result<State> {
-        Ok(State::open(store.dir(), store.store_id())?)
+    /// Opens the state beside the store to change it. One that was lost is made anew from the exported alerts.
+    pub async fn state(&self, store: &Store) -> anyhow::Result<State> {
+        let state = State::open(store.dir(), store.store_id())?;
+        if self.restore(store, &state).await? {
+            note(
+                "warning: state.db was lost or empty, and was made anew from the store's table 'alerts': alerts have their ids \
+                 and states, suppressions and the trail are lost; `kvaudit detect --from …` over their days brings back each \
+                 alert's findings",
+            );
+        } else if state.has_alerts()? && !store.has_exported_alerts().await? {
+            detect::export(store, &state).await?;
+        }
+        Ok(state)
+    }
+
+    /// Opens the state to show it; on a disk that may only be read, as it stands there. Where that cannot be read either,
+    /// the alerts are shown as they were last exported.
+    pub async fn state_to_read(&self, store: &Store) -> anyhow::Result<State> {
+        match self.state(store).await {
+            Err(error) if is_forbidden(&error) => {}
+            opened => return opened,
+        }
+        let dir = store.dir().display();
+        match State::open_existing(store.dir(), store.store_id()) {
+            Ok(state) if !state.is_blank()? || !store.has_exported_alerts().await? => {
+                note(&format!("'{dir}' may only be read: alerts are as they were last recorded"));
+                Ok(state)
+            }
+            Err(error) if !error.is_forbidden() && !matches!(error, StateError::Missing { .. }) => Err(error.into()),
+            _ => {
+                note(&format!(
+                    "'{dir}' may only be read, and its state.db not even that: alerts are as they were last exported"
+                ));
+                self.exported_state(store).await
+            }
+        }
+    }
+
+    /// A state in memory with the alerts as they were last exported.
+    pub async fn exported_state(&self, store: &Store) -> anyhow::Result<State> {
+        let state = State::in_memory()?;
+        self.restore(store, &state).await?;
+        Ok(state)
+    }
+
+    /// Fills a blank state from the exported alerts; true if there were any.
+    async fn restore(&self, store: &Store, state: &State) -> anyhow::Result<bool> {
+        if !state.is_blank()? || !store.has_exported_alerts().await? {
+            return Ok(false);
+        }
+        let alerts = store.exported_alerts().await?;
+        let library = self.library(None)?;
+        let key_of = |rule: &str| library.find(rule).ok().map(|rule| rule.header.key.clone());
+        let at = now().timestamp_micros();
+        let restored = state.restore(&alerts, key_of, at)?;
+        state.correlate(at)?;
+        Ok(restored)
     }
 
     /// Loads the detections: the built-in ones, the user's, switches and parameters.
@@ -69,4 +127,12 @@ impl Context {
         let folder = folder.or(self.config.rules_folder.as_ref());
         Library::load(folder.map(PathBuf::as_path), &overrides).context("the detections could not be loaded")
     }
+}
+
+/// Whether the store, or the disk that it is on, may only be read by this user.
+pub fn is_forbidden(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<StateError>().is_some_and(StateError::is_forbidden)
+            || cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_denied)
+    })
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::Args;
 use datafusion::prelude::SessionContext;
 
-use super::context::{Context, now};
+use super::context::{Context, is_forbidden, now};
 use super::days::{self, DAY, Days};
 use super::{FailOn, Format, Outcome, WrongUse, incidents, note, progress, table, text, times};
 use crate::alert::{Alert, AlertState, Incident};
@@ -35,9 +35,8 @@ pub struct DetectArgs {
 
 pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outcome> {
     let store = context.store(Access::Existing).await?;
-    let state = context.state(&store)?;
+    let state = prepare(context, &store).await?;
     let library = context.library(None)?;
-    store.refresh_rollups().await?;
     let Some(mut days) = Days::read(&store).await? else {
         note("the store holds no events yet: there is nothing to detect in");
         if context.format == Format::Json {
@@ -94,6 +93,28 @@ fn asked(context: &Context, args: &DetectArgs, days: &Days, state: &State, rules
     }
     let (from, to) = (times::minute(from), times::minute(to));
     Err(WrongUse(format!("the period is empty: --from {from} does not lie before --to {to}")).into())
+}
+
+/// The state to record in and roll-ups of all events; where the store may only be read, a state in memory and the roll-ups as
+/// they are.
+async fn prepare(context: &Context, store: &Store) -> anyhow::Result<State> {
+    match prepare_to_record(context, store).await {
+        Err(error) if is_forbidden(&error) => {
+            note(&format!(
+                "'{}' may only be read: what is found is printed and not recorded, out of the roll-ups as they were last brought \
+                 up to date",
+                store.dir().display()
+            ));
+            context.exported_state(store).await
+        }
+        prepared => prepared,
+    }
+}
+
+async fn prepare_to_record(context: &Context, store: &Store) -> anyhow::Result<State> {
+    let state = context.state(store).await?;
+    store.refresh_rollups().await?;
+    Ok(state)
 }
 
 /// What an evaluation left behind.
@@ -192,6 +213,9 @@ async fn ask(
 /// Brings the incidents up to date, then writes the alerts into the store's table, so that SQL and other engines see them.
 pub async fn export(store: &Store, state: &State) -> anyhow::Result<()> {
     state.correlate(now().timestamp_micros())?;
+    if state.is_in_memory() {
+        return Ok(());
+    }
     let filter = AlertFilter { include_suppressed: true, ..AlertFilter::default() };
     let mut alerts = Vec::new();
     let mut cursor: Option<String> = None;

@@ -58,7 +58,7 @@ struct ListArgs {
 
 pub async fn incidents(context: &Context, args: IncidentsArgs) -> anyhow::Result<Outcome> {
     let store = context.store(Access::Existing).await?;
-    let state = context.state(&store)?;
+    let state = context.state_to_read(&store).await?;
     match args.action {
         Action::List(args) => list(context, &store, &state, &args).await,
         Action::Show { id } => show(context, &state, &id),

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::context::{Context, now};
 use super::{Format, Outcome, WrongUse, clock, note, progress};
-use crate::ingest::{Options, Progress, Report};
+use crate::ingest::{Options, Progress, Report, Stopped};
 use crate::record::Dates;
-use crate::source::{self, Input};
+use crate::source;
 use crate::store::{Access, Store};
 
 /// Sources, shared by `run` and `ingest`.
@@ -77,22 +77,33 @@ pub async fn read_into_store(context: &Context, sources: &Sources) -> anyhow::Re
     if let Some(ratio) = context.config.max_ratio {
         options.source.max_ratio = ratio;
     }
-    let bar = progress::bytes(context.progress, total_bytes(&resolved.inputs));
+    let bar = progress::bytes(context.progress, resolved.inputs.bytes());
     bar.set_message("reading");
     let tick = bar.clone();
     let progress: Progress = std::sync::Arc::new(move |bytes| tick.set_position(bytes));
     let result = crate::ingest::ingest(&store, resolved.inputs, &options, progress).await;
     bar.finish_and_clear();
-    let mut report = result?;
+    let mut report = result.map_err(stopped)?;
     let mut problems: Vec<String> = resolved.problems.iter().map(ToString::to_string).collect();
     problems.append(&mut report.problems);
     report.problems = problems;
-    store.refresh_rollups().await?;
+    store.refresh_rollups().await.map_err(|error| {
+        let stands = super::table::count(report.events_written);
+        anyhow::Error::new(error).context(format!(
+            "all that was read is in the store ({stands} new) and stays; only the roll-ups could not be brought up to date: once \
+             the cause below is gone, run the same command again, nothing is written twice"
+        ))
+    })?;
     Ok((store, report))
 }
 
-fn total_bytes(inputs: &[Input]) -> Option<u64> {
-    inputs.iter().map(|input| input.bytes).sum()
+/// What stands after an ingest that stopped.
+fn stopped(Stopped { error, report }: Stopped) -> anyhow::Error {
+    let stands = super::table::count(report.events_written);
+    anyhow::Error::new(error).context(format!(
+        "the ingest stopped: {stands} new events are in the store and stay. Once the cause below is gone, run the same command \
+         again, nothing is written twice"
+    ))
 }
 
 /// Says on standard error what was not read and what waits.

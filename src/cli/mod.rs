@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::alert::Severity;
+use crate::state::StateError;
 
 mod alerts;
 mod backtest;
@@ -142,15 +143,33 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         return simulate::simulate(&global, args);
     }
     let context = context::Context::load(&global)?;
+    let state = context.config.store.join("state.db");
+    run(&context, command).await.map_err(|error| with_way_out(error, &state))
+}
+
+/// Says where a damaged state is and how to go on: only here its place is known.
+fn with_way_out(error: anyhow::Error, state: &std::path::Path) -> anyhow::Error {
+    if !error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StateError::Corrupt(_)))) {
+        return error;
+    }
+    let (state, away) = (state.display(), state.with_extension("db.damaged"));
+    error.context(format!(
+        "'{state}' is damaged: move it away (mv '{state}' '{}') and run the same command again. Alerts are then restored from \
+         the store's table 'alerts' with their ids and states; suppressions and the trail are lost",
+        away.display()
+    ))
+}
+
+async fn run(context: &context::Context, command: Command) -> anyhow::Result<Outcome> {
     match command {
-        Command::Run(args) => run::run(&context, args).await,
-        Command::Ingest(args) => ingest::ingest(&context, args).await,
-        Command::Detect(args) => detect::detect(&context, args).await,
-        Command::Alerts(args) => alerts::alerts(&context, args).await,
-        Command::Incidents(args) => incidents::incidents(&context, args).await,
-        Command::Query(args) => query::query(&context, args).await,
-        Command::Serve(args) => serve::serve(&context, args).await,
-        Command::Rules(args) => rules::rules(&context, args).await,
+        Command::Run(args) => run::run(context, args).await,
+        Command::Ingest(args) => ingest::ingest(context, args).await,
+        Command::Detect(args) => detect::detect(context, args).await,
+        Command::Alerts(args) => alerts::alerts(context, args).await,
+        Command::Incidents(args) => incidents::incidents(context, args).await,
+        Command::Query(args) => query::query(context, args).await,
+        Command::Serve(args) => serve::serve(context, args).await,
+        Command::Rules(args) => rules::rules(context, args).await,
         Command::Simulate(_) => unreachable!("handled before the configuration is read"),
     }
 }

@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {
     let listener = if args.once { None } else { Some(args.listen.bind(context).await?) };
     let (store, report) = ingest::read_into_store(context, &args.sources).await?;
     let sources = ingest::tell_problems(&report);
-    let state = context.state(&store)?;
+    let state = context.state(&store).await?;
     let Some(mut days) = Days::read(&store).await? else {
         print_empty(context.format, &report)?;
         if clock::behind(&report).is_none() {

@@ -21,7 +21,7 @@ pub async fn score(context: &Context, library: &Library, labels: &Path) -> anyho
     let truth: Truth = serde_json::from_slice(&text)
         .with_context(|| format!("{} holds no labels: name the labels.json of kvaudit simulate", labels.display()))?;
     let store = context.store(Access::Existing).await?;
-    let state = context.state(&store)?;
+    let state = context.state_to_read(&store).await?;
     let raised = raised(&state)?;
     if raised.is_empty() {
         note("the store holds no alerts: run the detections over all the data first (kvaudit run --once SOURCE)");

@@ -43,7 +43,7 @@ pub struct ServeArgs {
 pub async fn serve(context: &Context, args: ServeArgs) -> anyhow::Result<Outcome> {
     let listener = args.listen.bind(context).await?;
     let store = context.store(Access::Existing).await?;
-    let state = context.state(&store)?;
+    let state = context.state_to_read(&store).await?;
     until_stopped(state, listener).await?;
     Ok(Outcome::Done)
 }

@@ -10,6 +10,7 @@
 mod dates;
 mod missing;
 mod pipeline;
+mod work;
 
 use serde::Serialize;
 
@@ -86,6 +87,34 @@ pub struct Report {
     pub ahead: Ahead,
 }
 
+/// Sentences for a person: the first so many, and how many more there were. A folder may hold a million broken files.
+#[derive(Debug, Default)]
+struct Notes {
+    said: Vec<String>,
+    more: u64,
+}
+
+impl Notes {
+    /// The most sentences that are kept.
+    const MOST: usize = 200;
+
+    fn push(&mut self, sentence: String) {
+        if self.said.len() < Self::MOST {
+            self.said.push(sentence);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// All of them; `rest` names those that are only counted.
+    fn into_sentences(mut self, rest: &str) -> Vec<String> {
+        if self.more > 0 {
+            self.said.push(format!("and {} {rest}", self.more));
+        }
+        self.said
+    }
+}
+
 /// Why an ingest stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
@@ -97,4 +126,13 @@ pub enum IngestError {
         "a decoding thread stopped unexpectedly: nothing of the unfinished batch was written; run the same command again, and report this as a bug if it recurs"
     )]
     Worker,
+}
+
+/// An ingest that stopped, with what it had done: that stands in the store.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why.
+    pub error: IngestError,
+    /// The counts of what was committed before.
+    pub report: Report,
 }

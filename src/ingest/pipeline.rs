@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::dates::{Halt, Settled};
 use super::missing::{self, Missing, Tallies};
-use super::{IngestError, Options, Report};
+use super::work::{self, Work};
+use super::{IngestError, Notes, Options, Report, Stopped};
 use crate::record::decode::{Decoded, Decoder};
 use crate::record::frame::{Block, FrameError, Framer, Pieces};
 use crate::record::{Dates, Reject};
@@ -19,28 +20,27 @@ use crate::store::{Appended, Store};
 /// Is told how many bytes of the sources have been read.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
-/// Bytes that one work gathers at the least, from as many small files as it takes: an hourly blob of a
-/// few records is not worth a batch of its own.
-const WORK_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of input whose rows are gathered for one commit at the most, however few records they are.
+const BATCH_BYTES: usize = 96 * 1024 * 1024;
 
-/// Blocks for one decoder, in order.
-struct Work {
+/// What came of one work.
+struct Done {
     number: u64,
-    parts: Vec<(Arc<str>, Dates, Block)>,
+    bytes: usize,
+    decoded: Decoded,
+    /// What its events say of status and caller.
+    tallies: Tallies,
 }
 
 /// What the reader knows at the end.
 #[derive(Default)]
 struct Reading {
     incomplete: u64,
-    problems: Vec<String>,
-    remarks: Vec<String>,
+    problems: Notes,
+    remarks: Notes,
     /// Inputs whose times name no zone.
     zones: usize,
 }
-
-/// What a decoder made of one work: its number, the events, what they say of status and caller.
-type Done = (u64, Decoded, Tallies);
 
 /// Remarks of one kind that are made one by one.
 const ZONE_REMARKS: usize = 8;
@@ -59,23 +59,29 @@ impl Reading {
 }
 
 /// Reads the inputs in order into the store. A source that fails is told in the report; the rest is read.
+///
+/// # Errors
+/// What the store refuses, with what was done until then: it stands, and the same inputs may be read again.
 pub async fn ingest(
     store: &Store,
-    inputs: Vec<Input>,
+    inputs: impl IntoIterator<Item = Input> + Send + 'static,
     options: &Options,
     progress: Progress,
-) -> Result<Report, IngestError> {
+) -> Result<Report, Stopped> {
     let started = Instant::now();
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let (work_in, work_out) = bounded::<Work>(workers);
     // The collector is async: its channel's sender blocks the decoders when the store is slow.
     let (done_in, mut done_out) = tokio::sync::mpsc::channel::<Done>(workers);
+    // One token a work that is on its way: while one takes long, those behind it must not pile up.
+    let (begun, ended) = bounded::<()>(2 * workers);
     let read_bytes = Arc::new(AtomicU64::new(0));
     // Buffers go back to the reader; one that finds no room there is dropped.
     let (spare_in, spare_out) = bounded::<Vec<u8>>(2 * workers);
     let reader = {
         let (options, read_bytes) = (options.clone(), read_bytes.clone());
-        std::thread::spawn(move || read(&inputs, &options, &work_in, &spare_out, &read_bytes, &progress))
+        let outlet = Outlet { begun, works: work_in, work: Work::default() };
+        std::thread::spawn(move || read(inputs, &options, outlet, &spare_out, &read_bytes, &progress))
     };
     let decoders: Vec<_> = (0..workers)
         .map(|_| {
@@ -86,38 +92,66 @@ pub async fn ingest(
         .collect();
     drop((work_out, spare_in, done_in));
 
-    let mut collector = Collector::new(store, options);
-    while let Some(done) = done_out.recv().await {
-        collector.take(done).await?;
+    let mut collector = Collector::new(store, options, ended);
+    let collected = collector.collect(&mut done_out).await;
+    drop(done_out);
+    // The others end by themselves once nobody takes what they make: the last thing that they wait for is gone with it.
+    let mut report = collector.into_report();
+    if let Err(error) = collected {
+        return Err(Stopped { error, report });
     }
-    let reading = reader.join().map_err(|_| IngestError::Worker)?;
-    for decoder in decoders {
-        decoder.join().map_err(|_| IngestError::Worker)?;
-    }
-    let mut report = collector.finish().await?;
+    let joined = decoders.into_iter().all(|decoder| decoder.join().is_ok());
+    let Some(reading) = reader.join().ok().filter(|_| joined) else {
+        return Err(Stopped { error: IngestError::Worker, report });
+    };
     report.incomplete = reading.incomplete;
-    report.problems = reading.problems;
-    report.remarks.splice(0..0, reading.remarks);
+    report.problems = reading.problems.into_sentences("more inputs were not read to their end");
+    report.remarks.splice(0..0, reading.remarks.into_sentences("more such remarks"));
     report.bytes_read = read_bytes.load(Ordering::Relaxed);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
+/// Where the reader's blocks go.
+struct Outlet {
+    begun: Sender<()>,
+    works: Sender<Work>,
+    work: Work,
+}
+
+impl Outlet {
+    /// Takes a block in; false once nobody takes works any more, which means that the collector failed and says why.
+    fn put(&mut self, name: &Arc<str>, dates: Dates, block: Block) -> bool {
+        work::cut(block).into_iter().all(|block| !self.work.take(name, dates, block) || self.hand_on())
+    }
+
+    fn hand_on(&mut self) -> bool {
+        let next = self.work.following();
+        self.begun.send(()).is_ok() && self.works.send(std::mem::replace(&mut self.work, next)).is_ok()
+    }
+
+    /// Hands on what is left.
+    fn finish(mut self) {
+        if !self.work.parts.is_empty() {
+            self.hand_on();
+        }
+    }
+}
+
 /// The reader's thread: inputs to works. Ends early when nobody takes works any more.
 fn read(
-    inputs: &[Input],
+    inputs: impl IntoIterator<Item = Input>,
     options: &Options,
-    works: &Sender<Work>,
+    mut outlet: Outlet,
     spares: &Receiver<Vec<u8>>,
     total: &AtomicU64,
     progress: &Progress,
 ) -> Reading {
     let mut reading = Reading::default();
-    let mut work = Work { number: 0, parts: Vec::new() };
-    let mut gathered = 0;
+    let mut buffer = Vec::new();
     for input in inputs {
         let name: Arc<str> = input.name.as_str().into();
-        let opened = match source::open(input, &options.source) {
+        let opened = match source::open(&input, &options.source) {
             Ok(opened) => opened,
             Err(error) => {
                 reading.problems.push(error.to_string());
@@ -126,8 +160,8 @@ fn read(
         };
         let raw = opened.raw_bytes();
         let before = total.load(Ordering::Relaxed);
-        let mut framer = Framer::new(opened, &name, options.frame);
-        let mut settled = Settled::new(input, options);
+        let mut framer = Framer::with_buffer(opened, &name, options.frame, std::mem::take(&mut buffer));
+        let mut settled = Settled::new(&input, options);
         loop {
             spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
             let block = match settled.next_block(&mut framer) {
@@ -142,16 +176,10 @@ fn read(
                     break;
                 }
             };
-            gathered += block.bytes.len();
-            work.parts.push((name.clone(), settled.dates(), block));
             total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
             progress(total.load(Ordering::Relaxed));
-            if gathered >= WORK_BYTES {
-                let next = Work { number: work.number + 1, parts: Vec::new() };
-                if works.send(std::mem::replace(&mut work, next)).is_err() {
-                    return reading;
-                }
-                gathered = 0;
+            if !outlet.put(&name, settled.dates(), block) {
+                return reading;
             }
         }
         total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -163,11 +191,9 @@ fn read(
                 tail.bytes_len, tail.offset
             ));
         }
+        buffer = framer.into_buffer();
     }
-    if !work.parts.is_empty() {
-        // Nobody to take it means that the collector failed, which is told there.
-        let _ = works.send(work);
-    }
+    outlet.finish();
     reading
 }
 
@@ -183,6 +209,7 @@ fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
 fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::mpsc::Sender<Done>, arrived: i64) {
     let mut decoder = Decoder::new(arrived);
     for work in works {
+        let (number, bytes) = (work.number, work.bytes());
         let (mut refused, mut tallies) = (Vec::new(), Tallies::new());
         for (name, dates, block) in work.parts {
             decoder.source(&name);
@@ -195,7 +222,7 @@ fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::
         let mut decoded = decoder.finish();
         decoded.read += refused.len() as u64;
         decoded.rejects.extend(refused);
-        if done.blocking_send((work.number, decoded, tallies)).is_err() {
+        if done.blocking_send(Done { number, bytes, decoded, tallies }).is_err() {
             return;
         }
     }
@@ -233,47 +260,72 @@ pub(super) fn decode_block(decoder: &mut Decoder, block: &Block) {
 struct Collector<'a> {
     store: &'a Store,
     options: &'a Options,
+    /// A token a work, to be taken when it is.
+    begun: Receiver<()>,
     next: u64,
-    early: std::collections::BTreeMap<u64, (Decoded, Tallies)>,
+    early: std::collections::BTreeMap<u64, Done>,
     missing: Missing,
     events: Vec<RecordBatch>,
     rejects: Vec<Reject>,
     rows: usize,
+    bytes: usize,
     appending: Option<tokio::task::JoinHandle<Result<Appended, crate::store::StoreError>>>,
     report: Report,
 }
 
 impl<'a> Collector<'a> {
-    fn new(store: &'a Store, options: &'a Options) -> Self {
+    fn new(store: &'a Store, options: &'a Options, begun: Receiver<()>) -> Self {
         Self {
             store,
             options,
+            begun,
             next: 0,
             early: std::collections::BTreeMap::new(),
             missing: Missing::default(),
             events: Vec::new(),
             rejects: Vec::new(),
             rows: 0,
+            bytes: 0,
             appending: None,
             report: Report::default(),
         }
     }
 
-    async fn take(&mut self, (number, decoded, tallies): Done) -> Result<(), IngestError> {
-        self.early.insert(number, (decoded, tallies));
-        while let Some((decoded, tallies)) = self.early.remove(&self.next) {
+    /// What came of all that was taken.
+    fn into_report(self) -> Report {
+        let (tally, remarks) = self.missing.finish();
+        let (without_status, without_caller) = (tally.without_status, tally.without_caller);
+        Report { without_status, without_caller, remarks, ..self.report }
+    }
+
+    /// Takes all that comes, to its end.
+    async fn collect(&mut self, done: &mut tokio::sync::mpsc::Receiver<Done>) -> Result<(), IngestError> {
+        while let Some(done) = done.recv().await {
+            self.take(done).await?;
+        }
+        if self.rows > 0 {
+            self.append().await?;
+        }
+        self.settle().await
+    }
+
+    async fn take(&mut self, done: Done) -> Result<(), IngestError> {
+        self.early.insert(done.number, done);
+        while let Some(Done { decoded, bytes, tallies, .. }) = self.early.remove(&self.next) {
             self.next += 1;
+            let _ = self.begun.try_recv();
+            self.bytes += bytes;
             self.missing.take(tallies);
+            self.report.ahead.merge(&decoded.ahead);
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
-            self.report.ahead.merge(&decoded.ahead);
             self.report.quarantined += decoded.rejects.len() as u64;
             self.rows += decoded.events.num_rows() + decoded.rejects.len();
             if decoded.events.num_rows() > 0 {
                 self.events.push(decoded.events);
             }
             self.rejects.extend(decoded.rejects);
-            if self.rows >= self.options.batch_rows {
+            if self.rows >= self.options.batch_rows || self.bytes >= BATCH_BYTES {
                 self.append().await?;
             }
         }
@@ -284,7 +336,7 @@ impl<'a> Collector<'a> {
     async fn append(&mut self) -> Result<(), IngestError> {
         self.settle().await?;
         let (events, rejects) = (std::mem::take(&mut self.events), std::mem::take(&mut self.rejects));
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         let (store, at) = (self.store.clone(), self.options.arrived);
         self.appending = Some(tokio::spawn(async move { store.append(events, rejects, at).await }));
         Ok(())
@@ -297,16 +349,5 @@ impl<'a> Collector<'a> {
             self.report.duplicates += appended.duplicates;
         }
         Ok(())
-    }
-
-    async fn finish(mut self) -> Result<Report, IngestError> {
-        if self.rows > 0 {
-            self.append().await?;
-        }
-        self.settle().await?;
-        let (tally, remarks) = self.missing.finish();
-        (self.report.without_status, self.report.without_caller) = (tally.without_status, tally.without_caller);
-        self.report.remarks = remarks;
-        Ok(self.report)
     }
 }

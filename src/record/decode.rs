@@ -23,6 +23,10 @@ const ENVELOPES: usize = 8;
 
 /// How deep objects may lie in each other as text within a record.
 const TEXTS: usize = 4;
+/// Rejects that a text of any length may come to, and one more for so many bytes of it. Garbage of two bytes apiece would
+/// else take a hundred times its size; what is beyond becomes one reject that counts it.
+const FREE_REJECTS: usize = 8;
+const BYTES_OF_A_REJECT: usize = 128;
 
 /// How much of a bad time a reason quotes.
 const QUOTED: usize = 64;
@@ -86,6 +90,22 @@ pub struct Decoder {
     deriver: Deriver,
     /// Where the record in work starts in the text.
     start: usize,
+    crowd: Crowd,
+}
+
+/// How many rejects the text in work may still come to, and those beyond.
+#[derive(Debug)]
+struct Crowd {
+    room: usize,
+    beyond: u64,
+    /// Where the first of those beyond stands in the input.
+    at: u64,
+}
+
+impl Crowd {
+    fn new(room: usize) -> Self {
+        Crowd { room, beyond: 0, at: 0 }
+    }
 }
 
 impl Decoder {
@@ -107,6 +127,7 @@ impl Decoder {
             intake: Intake::default(),
             deriver: Deriver::default(),
             start: 0,
+            crowd: Crowd::new(usize::MAX),
         }
     }
 
@@ -227,6 +248,21 @@ impl Decoder {
 
     /// Every value of a text. `f` is room for a record, which may have been used before.
     fn text<'a>(&mut self, f: &mut Fields<'a>, text: &'a str, offset: u64) {
+        let room = FREE_REJECTS + text.len() / BYTES_OF_A_REJECT;
+        // A row of a table is a text within a text.
+        let outer = std::mem::replace(&mut self.crowd, Crowd::new(room));
+        self.values(f, text, offset);
+        let Crowd { beyond, at, .. } = std::mem::replace(&mut self.crowd, outer);
+        if beyond > 0 {
+            let reason =
+                format!("{beyond} more pieces of one text from here on are no log records: check what wrote it");
+            let from = usize::try_from(at.saturating_sub(offset)).unwrap_or_default();
+            let bytes = cut(text.as_bytes().get(from..).unwrap_or_default());
+            self.rejects.push(Reject { source: self.source.clone(), position: at, reason, bytes });
+        }
+    }
+
+    fn values<'a>(&mut self, f: &mut Fields<'a>, text: &'a str, offset: u64) {
         let mut scan = Scan::new(text);
         while !scan.at_end() {
             self.start = scan.at();
@@ -450,6 +486,14 @@ impl Decoder {
         if self.scout.is_some() {
             return;
         }
+        if self.crowd.room == 0 {
+            if self.crowd.beyond == 0 {
+                self.crowd.at = position;
+            }
+            self.crowd.beyond += 1;
+            return;
+        }
+        self.crowd.room -= 1;
         self.rejects.push(Reject { source: self.source.clone(), position, reason, bytes: cut(bytes) });
     }
 }

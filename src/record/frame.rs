@@ -214,12 +214,17 @@ const MAX_WAITING_REJECT_BYTES: usize = 1 << 20;
 impl<R: Read> Framer<R> {
     /// A framer over the decompressed bytes of an input; `source` is its name in rejects.
     pub fn new(reader: R, source: &str, limits: FrameLimits) -> Self {
+        Self::with_buffer(reader, source, limits, Vec::new())
+    }
+
+    /// The same in the memory that a framer before it had ([`Framer::into_buffer`]): new memory has to be cleared.
+    pub fn with_buffer(reader: R, source: &str, limits: FrameLimits, buffer: Vec<u8>) -> Self {
         let limits = FrameLimits {
             max_record_bytes: limits.max_record_bytes.clamp(16, 1 << 30),
             block_bytes: limits.block_bytes.clamp(16, 1 << 30),
         };
         Self {
-            window: Window::new(reader, limits.block_bytes),
+            window: Window::new(reader, limits.block_bytes, buffer),
             source: source.to_owned(),
             limits,
             mode: Mode::Start(0),
@@ -236,6 +241,11 @@ impl<R: Read> Framer<R> {
     /// Takes back the bytes of a block that is done with, for a later one.
     pub fn reuse(&mut self, bytes: Vec<u8>) {
         self.window.reuse(bytes);
+    }
+
+    /// Its memory, for the framer of the next input.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.window.into_buffer()
     }
 
     /// The next whole records; `None` at the end.
@@ -328,12 +338,15 @@ impl<R: Read> Framer<R> {
 
     /// What is left when the stream has ended.
     fn last_block(&mut self) -> Option<Block> {
-        if let Some(span) = self.pending.span() {
-            let end = self.window.view().end();
-            let bytes = self.window.take(span.clone(), end, 0);
-            self.make_block(span.start, bytes);
-        } else {
-            self.make_block(0, Vec::new());
+        match self.pending.span() {
+            // Copied, so that a small file's block does not hold on to a window's memory.
+            Some(span) if self.window.dwarfs(span.end - span.start) => self.flush(),
+            Some(span) => {
+                let end = self.window.view().end();
+                let bytes = self.window.take(span.clone(), end, 0);
+                self.make_block(span.start, bytes);
+            }
+            None => self.make_block(0, Vec::new()),
         }
         self.ready.pop_front()
     }

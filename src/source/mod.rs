@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub use blob_path::BlobPath;
 pub use error::{Codec, ReadProblem, SourceError};
 pub use open::{Opened, open};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Inputs, Resolved, resolve};
 
 /// One thing to read: a file or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]

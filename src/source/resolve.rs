@@ -13,7 +13,7 @@ use super::{BlobPath, Input, InputKind, SourceError};
 #[derive(Debug, Default)]
 pub struct Resolved {
     /// What to read, in the order to read it.
-    pub inputs: Vec<Input>,
+    pub inputs: Inputs,
     /// What could not be found or listed, in the order of the arguments.
     pub problems: Vec<SourceError>,
 }
@@ -29,20 +29,82 @@ pub fn resolve(args: &[String]) -> Resolved {
     for (position, arg) in args.iter().enumerate() {
         finder.argument(position, arg);
     }
-    finder.found.sort_by(|a, b| a.rank.cmp(&b.rank));
-    Resolved { inputs: finder.found.into_iter().map(|found| found.input).collect(), problems: finder.problems }
+    finder.found.sort_by(|a, b| (a.rank, &a.path).cmp(&(b.rank, &b.path)));
+    Resolved { inputs: Inputs { found: finder.found }, problems: finder.problems }
 }
 
-/// Where an input stands among the others: a blob's hour comes before an argument's position.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// Inputs in the order to read them. A list of hundreds of thousands holds little more than their paths: an [`Input`] is
+/// made when its turn comes.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    found: Vec<Found>,
+}
+
+impl Inputs {
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Bytes of all of them on disk; none where one does not tell its size.
+    pub fn bytes(&self) -> Option<u64> {
+        self.found.iter().map(|found| found.bytes).sum()
+    }
+}
+
+impl IntoIterator for Inputs {
+    type Item = Input;
+    type IntoIter = std::iter::Map<std::vec::IntoIter<Found>, fn(Found) -> Input>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.found.into_iter().map(Found::input)
+    }
+}
+
+/// Where an input stands among the others: a blob's hour comes before an argument's position, then its path decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    Hour(chrono::DateTime<chrono::Utc>, PathBuf),
-    Argument(usize, PathBuf),
+    Hour(chrono::DateTime<chrono::Utc>),
+    Argument(usize),
 }
 
-struct Found {
+/// A file, or standard input where its path is `-`.
+#[derive(Debug)]
+pub struct Found {
     rank: Rank,
-    input: Input,
+    path: PathBuf,
+    stdin: bool,
+    bytes: Option<u64>,
+}
+
+impl Found {
+    fn input(self) -> Input {
+        Input {
+            name: self.path.display().to_string(),
+            blob: blob(&self.path),
+            kind: if self.stdin { InputKind::Stdin } else { InputKind::File(self.path) },
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// What the path says. A folder given from within the archive shows its place only in full.
+fn blob(path: &Path) -> Option<BlobPath> {
+    BlobPath::parse(path)
+        .filter(|blob| !blob.resource_id.is_empty())
+        .or_else(|| BlobPath::parse(&std::path::absolute(path).ok()?))
+}
+
+/// Paths that were met, as hashes: a long list of long paths is held once and not twice.
+#[derive(Default)]
+struct Met(HashSet<[u8; 16]>);
+
+impl Met {
+    /// True where the path was not met before.
+    fn insert(&mut self, path: &Path) -> bool {
+        let hash = blake3::hash(path.as_os_str().as_encoded_bytes());
+        self.0.insert(hash.as_bytes()[..16].try_into().expect("32 bytes have 16"))
+    }
 }
 
 #[derive(Default)]
@@ -50,7 +112,7 @@ struct Finder {
     found: Vec<Found>,
     problems: Vec<SourceError>,
     /// Canonical paths of what is listed, so that nothing is listed twice.
-    listed: HashSet<PathBuf>,
+    listed: Met,
 }
 
 impl Finder {
@@ -76,9 +138,8 @@ impl Finder {
 
     fn standard_input(&mut self, position: usize) {
         let path = PathBuf::from("-");
-        if self.listed.insert(path.clone()) {
-            let input = Input { name: "-".to_owned(), kind: InputKind::Stdin, blob: None, bytes: None };
-            self.found.push(Found { rank: Rank::Argument(position, path), input });
+        if self.listed.insert(&path) {
+            self.found.push(Found { rank: Rank::Argument(position), path, stdin: true, bytes: None });
         }
     }
 
@@ -120,7 +181,7 @@ impl Finder {
     fn directory(&mut self, position: usize, root: &Path, walk: &mut Walk) {
         walk.open.push(root.to_owned());
         while let Some(directory) = walk.open.pop() {
-            if !walk.visited.insert(canonical(&directory)) {
+            if !walk.visited.insert(&canonical(&directory)) {
                 continue;
             }
             let entries = match fs::read_dir(&directory) {
@@ -168,24 +229,12 @@ impl Finder {
     }
 
     fn file(&mut self, position: usize, path: &Path, about: &fs::Metadata) {
-        if !self.listed.insert(canonical(path)) {
+        if !self.listed.insert(&canonical(path)) {
             return;
         }
-        // A folder given from within the archive shows its place only in full.
-        let blob = BlobPath::parse(path)
-            .filter(|blob| !blob.resource_id.is_empty())
-            .or_else(|| BlobPath::parse(&std::path::absolute(path).ok()?));
-        let rank = match &blob {
-            Some(blob) => Rank::Hour(blob.hour, path.to_owned()),
-            None => Rank::Argument(position, path.to_owned()),
-        };
-        let input = Input {
-            name: path.display().to_string(),
-            kind: InputKind::File(path.to_owned()),
-            blob,
-            bytes: about.is_file().then_some(about.len()),
-        };
-        self.found.push(Found { rank, input });
+        let rank = blob(path).map_or(Rank::Argument(position), |blob| Rank::Hour(blob.hour));
+        let bytes = about.is_file().then_some(about.len());
+        self.found.push(Found { rank, path: path.to_owned(), stdin: false, bytes });
     }
 }
 
@@ -195,7 +244,7 @@ struct Walk {
     /// Directories that wait to be listed.
     open: Vec<PathBuf>,
     /// Canonical paths of those that were: a link back up ends here.
-    visited: HashSet<PathBuf>,
+    visited: Met,
     /// Log files seen, listed before or not.
     files: u64,
     /// Whether something within could not be listed.
@@ -243,7 +292,7 @@ mod tests {
         let args: Vec<String> = args.iter().map(|a| if *a == "-" { "-".to_owned() } else { arg(dir, a) }).collect();
         let resolved = resolve(&args);
         let root = format!("{}/", dir.path().display());
-        let names = resolved.inputs.iter().map(|input| input.name.replace(&root, "")).collect();
+        let names = resolved.inputs.into_iter().map(|input| input.name.replace(&root, "")).collect();
         let problems = resolved.problems.iter().map(|problem| problem.to_string().replace(&root, "")).collect();
         (names, problems)
     }
@@ -387,8 +436,10 @@ mod tests {
     fn sizes_and_kinds_are_told() {
         let dir = tree(&["12345678"]);
         let resolved = resolve(&[arg(&dir, "12345678"), "-".to_owned()]);
-        assert_eq!(resolved.inputs[0].bytes, Some(8));
-        assert_eq!(resolved.inputs[0].kind, InputKind::File(dir.path().join("12345678")));
-        assert_eq!((resolved.inputs[1].bytes, &resolved.inputs[1].kind), (None, &InputKind::Stdin));
+        assert_eq!((resolved.inputs.is_empty(), resolved.inputs.bytes()), (false, None));
+        let inputs: Vec<Input> = resolved.inputs.into_iter().collect();
+        assert_eq!(inputs[0].bytes, Some(8));
+        assert_eq!(inputs[0].kind, InputKind::File(dir.path().join("12345678")));
+        assert_eq!((inputs[1].bytes, &inputs[1].kind), (None, &InputKind::Stdin));
     }
 }

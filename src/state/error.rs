@@ -23,7 +23,10 @@ pub enum StateError {
         path: PathBuf,
     },
     /// The file is something else.
-    #[error("{path} is not a kvaudit state database: move it away, or name another folder")]
+    #[error(
+        "{path} is not a kvaudit state database: move it away and run the same command again; alerts are restored from the \
+         store's table 'alerts'"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -67,6 +70,9 @@ pub enum StateError {
     /// A write through a handle that only reads.
     #[error("state.db was opened for reading only, or its file or disk is read-only")]
     ReadOnly,
+    /// The file is no database any more, or a page of it is not what it should be.
+    #[error("state.db is damaged")]
+    Corrupt(#[source] rusqlite::Error),
     /// Anything else that SQLite says.
     #[error("state.db could not be read or written")]
     Sqlite(#[source] rusqlite::Error),
@@ -135,12 +141,35 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether the file or its disk may only be read, or not even that by this user.
+    pub fn is_forbidden(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let by_sqlite = |error: &rusqlite::Error| {
+            matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+            )
+        };
+        match self {
+            Self::ReadOnly => true,
+            Self::Sqlite(error) => by_sqlite(error),
+            Self::Open { source, .. } => {
+                let by_system = |error: &std::io::Error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
+                source.downcast_ref().is_some_and(by_system) || source.downcast_ref().is_some_and(by_sqlite)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StateError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error),
             _ => Self::Sqlite(error),
         }
     }

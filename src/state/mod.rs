@@ -18,6 +18,7 @@ mod open;
 mod people;
 mod query;
 mod record;
+mod restore;
 mod risk;
 mod rows;
 mod stretch;
@@ -50,6 +51,12 @@ impl State {
     /// The connection. A panic elsewhere has rolled its transaction back, so a poisoned lock is safe to take.
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is gone with this program.
+    pub fn is_in_memory(&self) -> bool {
+        // SQLite names no file then.
+        self.lock().path().is_none_or(str::is_empty)
     }
 
     /// Answers whether the database can be read now.

@@ -36,7 +36,8 @@ impl State {
         Ok(Self::with(connection))
     }
 
-    /// Opens an existing `dir/state.db` for reading only: for commands that show and change nothing.
+    /// Opens an existing `dir/state.db` for reading only: for commands that show and change nothing, and for a disk that
+    /// may only be read.
     ///
     /// # Errors
     /// As [`State::open`]; also if there is no such file yet, or if it needs a migration.
@@ -45,8 +46,16 @@ impl State {
         if !path.exists() {
             return Err(StateError::Missing { path });
         }
-        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        let found = format(&connection, &path)?;
+        let reading = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = connect(&path, reading).and_then(|connection| Ok((format(&connection, &path)?, connection)));
+        let (found, connection) = match opened {
+            // A reader makes files beside the database, unless it is sure that nobody writes.
+            Err(error) if error.is_forbidden() && !has_unmerged(&path) => {
+                let connection = connect(&unchanging(&path)?, reading | OpenFlags::SQLITE_OPEN_URI)?;
+                (format(&connection, &path)?, connection)
+            }
+            opened => opened?,
+        };
         if found < known() {
             return Err(StateError::Older { path, found, known: known() });
         }
@@ -70,10 +79,46 @@ impl State {
     }
 }
 
+/// Whether changes lie beside the database that are not in it yet.
+fn has_unmerged(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|about| about.len() > 0)
+}
+
+/// The name of one of SQLite's files beside the database.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// The address by which SQLite takes a file for one that nobody changes.
+fn unchanging(path: &Path) -> Result<PathBuf, StateError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| StateError::Open { path: path.to_owned(), source };
+    let whole = std::path::absolute(path).map_err(|e| failed(e.into()))?;
+    let mut url = url::Url::from_file_path(&whole).map_err(|()| failed("its path is no URL".into()))?;
+    url.set_query(Some("immutable=1"));
+    Ok(PathBuf::from(url.to_string()))
+}
+
+/// Takes away what belonged to a database that is gone: SQLite would put it into the new one.
+fn forget_lost(path: &Path) -> std::io::Result<()> {
+    if fs::metadata(path).is_ok_and(|about| about.len() > 0) {
+        return Ok(());
+    }
+    for ending in ["-wal", "-shm"] {
+        match fs::remove_file(beside(path, ending)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Makes the folder and the file before SQLite does, so that nobody else can read it for a moment;
 /// SQLite gives its side files (`-wal`, `-shm`) the same permissions.
 fn prepare_file(dir: &Path, path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
+    forget_lost(path)?;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -108,6 +153,7 @@ fn cannot_open(path: &Path, source: rusqlite::Error) -> StateError {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => StateError::Foreign { path: path.to_owned() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StateError::Busy,
+        Some(ErrorCode::DatabaseCorrupt) => StateError::Corrupt(source),
         _ => StateError::Open { path: path.to_owned(), source: source.into() },
     }
 }
@@ -203,6 +249,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_database_that_nobody_may_change_is_read_as_it_stands() {
+        let dir = dir();
+        State::open(dir.path(), "s").unwrap().set_bookmark("a", "1", "t", 1).unwrap();
+        let path = dir.path().join(FILE);
+        assert!(!has_unmerged(&path), "the last one to close merges");
+        let reading = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let odd = dir.path().join("a b#c%d?e");
+        fs::create_dir(&odd).unwrap();
+        fs::copy(&path, odd.join(FILE)).unwrap();
+        let connection = connect(&unchanging(&odd.join(FILE)).unwrap(), reading).unwrap();
+        assert_eq!(State::with(connection).bookmark("a", "t").unwrap().as_deref(), Some("1"));
+        assert_eq!(fs::read_dir(&odd).unwrap().count(), 1, "nothing was made beside it");
+    }
+
+    #[test]
+    fn what_belonged_to_a_lost_database_is_not_put_into_the_new_one() {
+        let dir = dir();
+        let state = State::open(dir.path(), "s").unwrap();
+        state.set_bookmark("a", "1", "t", 1).unwrap();
+        let wal = fs::read(dir.path().join("state.db-wal")).unwrap();
+        drop(state);
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::write(dir.path().join("state.db-wal"), wal).unwrap();
+        let state = State::open(dir.path(), "other").unwrap();
+        assert_eq!(state.bookmark("a", "t").unwrap(), None);
+    }
+
     #[cfg(unix)]
     #[test]
     fn only_the_owner_can_read_it() {
@@ -261,6 +335,13 @@ mod tests {
         fs::remove_file(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
         assert!(matches!(State::open(dir.path(), "s").unwrap_err(), StateError::Foreign { .. }));
+    }
+
+    #[test]
+    fn a_state_knows_whether_it_lasts() {
+        let dir = dir();
+        assert!(!State::open(dir.path(), "s").unwrap().is_in_memory());
+        assert!(State::in_memory().unwrap().is_in_memory());
     }
 
     #[test]

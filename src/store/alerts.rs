@@ -1,13 +1,19 @@
 //! The exported `alerts` table: one flat row an alert, so that any engine can read what a person is shown.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::TimestampMicrosecondArray;
+use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::DateTime;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::alert::{Alert, Value};
+use super::error::{BoxError, StoreError};
+use super::table::DataFile;
+use crate::alert::{Alert, Value, rfc3339};
 use crate::record::schema::Kind;
 
 /// Name and type of every column, in order. docs/contracts.md carries this list.
@@ -93,6 +99,88 @@ fn column(name: &str, alerts: &[Alert]) -> ArrayRef {
     }
 }
 
+/// Alerts out of the files of the table, as [`alerts_batch`] wrote them. A row without an id, a rule or a window is none.
+pub(super) fn read(files: &[DataFile]) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for file in files {
+        let failed = |e: BoxError| StoreError::at("read", &file.path, e);
+        let opened = File::open(&file.path).map_err(|e| failed(e.into()))?;
+        let rows =
+            ParquetRecordBatchReaderBuilder::try_new(opened).and_then(|b| b.build()).map_err(|e| failed(e.into()))?;
+        for batch in rows {
+            let batch = batch.map_err(|e| failed(e.into()))?;
+            alerts.extend((0..batch.num_rows()).filter_map(|row| alert(&Row { batch: &batch, row })));
+        }
+    }
+    Ok(alerts)
+}
+
+/// A row of the table.
+struct Row<'a> {
+    batch: &'a RecordBatch,
+    row: usize,
+}
+
+impl Row<'_> {
+    fn column(&self, name: &str) -> Option<&ArrayRef> {
+        self.batch.column_by_name(name).filter(|column| column.is_valid(self.row))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        Some(self.column(name)?.as_string_opt::<i32>()?.value(self.row).to_owned())
+    }
+
+    fn time(&self, name: &str) -> Option<String> {
+        Some(rfc3339(self.column(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.value(self.row)))
+    }
+
+    fn float(&self, name: &str) -> Option<f64> {
+        Some(self.column(name)?.as_primitive_opt::<Float64Type>()?.value(self.row))
+    }
+
+    fn count(&self, name: &str) -> Option<u64> {
+        u64::try_from(self.column(name)?.as_primitive_opt::<Int64Type>()?.value(self.row)).ok()
+    }
+
+    fn object(&self, name: &str) -> Option<BTreeMap<String, Value>> {
+        serde_json::from_str(&self.text(name)?).ok()
+    }
+}
+
+fn alert(row: &Row<'_>) -> Option<Alert> {
+    let risk = row.column("risk_score").and_then(|c| c.as_primitive_opt::<Int32Type>()).map(|c| c.value(row.row));
+    let techniques = row.text("techniques").unwrap_or_default();
+    Some(Alert {
+        alert_id: row.text("alert_id")?,
+        rule_id: row.text("rule_id")?,
+        title: row.text("title").unwrap_or_default(),
+        summary: row.text("summary").unwrap_or_default(),
+        severity: row.text("severity")?.parse().ok()?,
+        risk_score: risk.and_then(|risk| u8::try_from(risk).ok()).unwrap_or(0),
+        window_start: row.time("window_start")?,
+        window_end: row.time("window_end")?,
+        first_seen: row.time("first_seen").or_else(|| row.time("window_start"))?,
+        last_seen: row.time("last_seen").or_else(|| row.time("window_end"))?,
+        entities: row.object("entities").unwrap_or_default(),
+        observed: row.float("observed").unwrap_or(0.0),
+        expected: row.float("expected").unwrap_or(0.0),
+        p_value: row.float("p_value"),
+        finding_count: row.count("finding_count").unwrap_or(1),
+        event_count: row.count("event_count").unwrap_or(0),
+        evidence: row.object("evidence").unwrap_or_default(),
+        drilldown: row.text("drilldown").unwrap_or_default(),
+        techniques: techniques.split(", ").filter(|t| !t.is_empty()).map(str::to_owned).collect(),
+        incident_id: row.text("incident_id"),
+        state: row.text("state")?.parse().ok()?,
+        suppressed: row
+            .column("suppressed")
+            .and_then(|c| c.as_boolean_opt())
+            .is_some_and(|suppressed| suppressed.value(row.row)),
+        created_at: row.time("created_at").unwrap_or_default(),
+        updated_at: row.time("updated_at").unwrap_or_default(),
+    })
+}
+
 /// An entity as text; a list is joined by `, `.
 fn plain(value: &Value) -> Option<String> {
     match value {
@@ -118,9 +206,6 @@ fn times(alerts: &[Alert], text: impl Fn(&Alert) -> &str) -> ArrayRef {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use arrow::array::{Array, AsArray};
     use serde_json::json;
 
     use super::*;
@@ -190,6 +275,9 @@ pub(super) mod tests {
         };
         assert_eq!(time("window_end"), Some(1_761_994_800_500_000));
         assert_eq!(time("updated_at"), None, "no time is no time");
+        let read = super::alert(&Row { batch: &batch, row: 0 }).unwrap();
+        let window_end = "2025-11-01T11:00:00.500Z".to_owned();
+        assert_eq!(read, Alert { window_end, updated_at: String::new(), ..alert("x") }, "it reads back");
         assert_eq!(alerts_batch(&[]).num_rows(), 0);
     }
 }

@@ -60,9 +60,20 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The disk is full.
+    /// A file of a table is not there or not whole.
+    #[error("'{}' {what}: {way_out}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what cannot be read for that.
+        what: String,
+        /// What to do about it.
+        way_out: String,
+    },
+    /// The disk is full, or a limit on space or on the size of a file is reached.
     #[error(
-        "no space left to {action} '{}': free some and run the same command again; nothing was written by halves",
+        "no space left to {action} '{}': free some and run the same command again; nothing was written by halves, and \
+         nothing is written twice",
         path.display()
     )]
     Full {
@@ -128,6 +139,17 @@ pub enum StoreError {
         /// What asked for it.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error(
+        "no thread could be started to {action}: end other programs, or raise this user's limits on memory and processes"
+    )]
+    Thread {
+        /// What it was to do.
+        action: &'static str,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
     /// A worker thread panicked: a defect of this program.
     #[error(
         "a worker of the store stopped without an answer while it tried to {action}: this is a defect, please report it"
@@ -142,11 +164,21 @@ pub enum StoreError {
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 impl StoreError {
+    /// Whether it is for want of space.
+    pub fn is_full(&self) -> bool {
+        matches!(self, StoreError::Full { .. })
+    }
+
+    /// Whether the system forbids it: the store may be there to be read only.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, StoreError::Denied { .. })
+    }
+
     /// An error of `action` on `path`, sorted by what a person can do about it.
     pub(super) fn at(action: &'static str, path: impl AsRef<Path>, source: impl Into<BoxError>) -> StoreError {
         let (path, source) = (path.as_ref().to_path_buf(), source.into());
         match io_kind(&*source) {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => {
                 StoreError::Full { action, path, source }
             }
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
@@ -172,12 +204,24 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     None
 }
 
-/// Runs blocking work on tokio's blocking threads and hands its result back.
+/// Runs blocking work on a thread of its own and hands its result back.
+///
+/// Not on tokio's blocking threads: of these another one runs next time, and each keeps the memory that it once needed. A new
+/// thread is given what the last one left.
 pub(super) async fn blocking<T: Send + 'static>(
     action: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Worker { action })?
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let run = move || {
+        // Nobody to take it means that the command has ended.
+        let _ = sender.send(work());
+    };
+    std::thread::Builder::new()
+        .name("kvaudit-store".to_owned())
+        .spawn(run)
+        .map_err(|source| StoreError::Thread { action, source })?;
+    receiver.await.map_err(|_| StoreError::Worker { action })?
 }
 
 #[cfg(test)]

@@ -74,10 +74,14 @@ impl<'a> Writing<'a> {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
-    /// Ends the file.
+    /// Ends the file and waits until it is on the disk: a commit may name it then.
     pub(super) fn finish(mut self) -> Result<Written, StoreError> {
-        let writer = self.writer.take().expect("finish consumes the writing");
-        match writer.close() {
+        let mut writer = self.writer.take().expect("finish consumes the writing");
+        let ended = writer.finish().and_then(|metadata| {
+            writer.inner().sync_all()?;
+            Ok(metadata)
+        });
+        match ended {
             Ok(metadata) => Ok(Written { name: std::mem::take(&mut self.name), metadata }),
             Err(e) => Err(self.failed(e)),
         }

@@ -13,7 +13,9 @@ mod append;
 mod batch;
 mod error;
 mod file;
+mod heal;
 mod identity;
+mod log;
 mod quarantine;
 mod query;
 mod repeats;
@@ -48,7 +50,9 @@ use self::append::pause;
 use self::batch::Keys;
 use self::error::blocking;
 use self::file::{check_schema, event_properties, fresh_name, plain_properties, write_whole};
+use self::heal::Remains;
 use self::table::{Outcome, Spec, Table, footer_range, removals};
+use crate::alert::Alert;
 use crate::record::Reject;
 use crate::record::schema;
 use crate::world::World;
@@ -79,6 +83,8 @@ struct Inner {
     quarantine: Arc<Table>,
     alerts: Arc<Table>,
     rollups: rollup::Tables,
+    /// What was found damaged and made anew.
+    remarks: Vec<String>,
     /// Appends of one process take turns at their commit, as they would only overtake each other.
     appending: tokio::sync::Mutex<()>,
 }
@@ -102,7 +108,8 @@ impl Store {
     /// Opens the store in `dir`; under [`Access::Create`] makes one where the directory is new or empty.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::Version`] and what the file system refuses.
+    /// [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::Version`], [`StoreError::Damaged`] and what the file
+    /// system refuses. A damaged table that can be computed again is no error ([`Store::remarks`]).
     pub async fn open(dir: &Path, access: Access) -> Result<Store, StoreError> {
         let asked = dir.to_path_buf();
         let (dir, identity) = blocking("open the store", move || {
@@ -114,21 +121,52 @@ impl Store {
         let open = async |name, schema: SchemaRef, indexed| {
             Table::open(&dir, Spec { name, schema, indexed }).await.map(Arc::new)
         };
-        let inner = Inner {
-            store_id: identity.store_id,
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            events: open("events", schema::events(), INDEXED_EVENT_COLUMNS).await?,
-            quarantine: open("quarantine", quarantine_schema(), INDEXED_COLUMNS).await?,
-            alerts: open("alerts", alerts_schema(), INDEXED_COLUMNS).await?,
-            rollups: [
-                open("activity", activity_schema(), INDEXED_COLUMNS).await?,
-                open("sightings", sightings_schema(), INDEXED_COLUMNS).await?,
-                open("coverage", coverage_schema(), INDEXED_COLUMNS).await?,
-            ],
-            appending: tokio::sync::Mutex::new(()),
-            dir,
+        let mut remarks = Vec::new();
+        let events = open("events", schema::events(), INDEXED_EVENT_COLUMNS).await?;
+        let quarantine = open("quarantine", quarantine_schema(), INDEXED_COLUMNS).await?;
+        let mut derived = async |name, schema: SchemaRef, remains| {
+            let spec = || Spec { name, schema: schema.clone(), indexed: INDEXED_COLUMNS };
+            heal::open(&dir, spec, remains, &mut remarks).await
         };
+        let alerts = derived("alerts", alerts_schema(), Remains::Kept).await?;
+        let rollups = [
+            derived("activity", activity_schema(), Remains::Removed).await?,
+            derived("sightings", sightings_schema(), Remains::Removed).await?,
+            derived("coverage", coverage_schema(), Remains::Removed).await?,
+        ];
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Before anything is appended: an append could hide that commits at the log's end are gone.
+        let ahead = if access == Access::Create { rollup::ahead(&events, &rollups).await? } else { None };
+        remarks.extend(ahead);
+        heal::rollups(&events, &rollups, cores, &mut remarks).await?;
+        let appending = tokio::sync::Mutex::new(());
+        let store_id = identity.store_id;
+        let inner = Inner { dir, store_id, cores, events, quarantine, alerts, rollups, remarks, appending };
         Ok(Store { inner: Arc::new(inner), world: Arc::new(shelf::empty()) })
+    }
+
+    /// What was found damaged when the store was opened and was made anew; a sentence each.
+    pub fn remarks(&self) -> &[String] {
+        &self.inner.remarks
+    }
+
+    /// The exported alerts, as they were last written.
+    ///
+    /// # Errors
+    /// What reading the table runs into.
+    pub async fn exported_alerts(&self) -> Result<Vec<Alert>, StoreError> {
+        let latest = self.inner.alerts.latest().await?;
+        let files = table::files(&latest, &self.inner.alerts.dir, "");
+        blocking("read alerts", move || alerts::read(&files)).await
+    }
+
+    /// Whether any alerts were exported.
+    ///
+    /// # Errors
+    /// What reading the table's log runs into.
+    pub async fn has_exported_alerts(&self) -> Result<bool, StoreError> {
+        let latest = self.inner.alerts.latest().await?;
+        Ok(!table::files(&latest, &self.inner.alerts.dir, "").is_empty())
     }
 
     /// The same store, whose sessions have the tables of this world; without it they are empty but for our own lists.

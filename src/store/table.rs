@@ -10,14 +10,16 @@ use chrono::DateTime;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
 use deltalake::kernel::{Action, Add, LogicalFileView, Remove, StructField, StructType, Transaction, Version};
+use deltalake::logstore::CommitOrBytes;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use tokio::sync::Mutex;
 
-use super::error::StoreError;
+use super::error::{StoreError, blocking};
 use super::file::{Written, group_range, indexed_statistics};
+use super::log::{self, Flaw};
 
 /// What tells one table of the store from another.
 #[derive(Debug)]
@@ -51,14 +53,26 @@ const CHECKPOINT_EVERY: Version = if cfg!(test) { 5 } else { 50 };
 
 impl Table {
     /// Opens the table below `store`, after making it where it is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where a file that readers need is not there or not whole.
     pub(super) async fn open(store: &Path, spec: Spec) -> Result<Table, StoreError> {
         let dir = store.join(spec.name);
         let url = url::Url::from_directory_path(&dir)
             .map_err(|()| StoreError::at("open the table", &dir, "its path is no URL"))?;
-        if !has_commits(&dir) {
+        let looked = dir.clone();
+        if !blocking("look for the table", move || log::is_made(&looked)).await? {
             create(&dir, url.clone(), &spec).await?;
         }
+        let checked = dir.clone();
+        if let Some(flaw) = blocking("check the table", move || log::check(&checked)).await? {
+            return Err(damaged(&spec, flaw));
+        }
         let table = deltalake::open_table(url).await.map_err(|e| StoreError::at("open the table", &dir, e))?;
+        let named = files(&table, &dir, "");
+        if let Some(flaw) = blocking("check the table", move || Ok(log::check_files(&named))).await? {
+            return Err(damaged(&spec, flaw));
+        }
         Ok(Table { spec, seen: Mutex::new(table), dir })
     }
 
@@ -80,38 +94,57 @@ impl Table {
         transaction: Transaction,
     ) -> Result<Outcome, StoreError> {
         let state = base.snapshot().map_err(|e| self.failed("commit to the table", e))?;
-        let properties = CommitProperties::default()
-            .with_max_retries(0)
-            .with_create_checkpoint(false)
-            .with_cleanup_expired_logs(Some(false))
-            .with_application_transaction(transaction);
+        let version = base.version().unwrap_or(0) + 1;
+        // The commit's own line and the transaction's come on top.
+        let lines = [(log::LINES_KEY.to_owned(), (actions.len() + 2).into())];
+        let properties = CommitProperties::default().with_metadata(lines).with_application_transaction(transaction);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let commit = CommitBuilder::from(properties).with_actions(actions).build(
-            Some(state as &dyn TableReference),
-            base.log_store(),
-            operation,
-        );
-        match commit.await {
-            Ok(finalized) => {
-                let mut table = base.clone();
-                table.state = Some(finalized.snapshot());
-                self.maintain(&table).await;
-                let mut seen = self.seen.lock().await;
-                if seen.version() < table.version() {
-                    *seen = table;
-                }
-                Ok(Outcome::Done)
+        let prepared = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(state as &dyn TableReference), base.log_store(), operation)
+            .into_prepared_commit_future()
+            .await
+            .map_err(|e| self.failed("commit to the table", e))?;
+        // Delta's own store of a local log does not wait for the disk: so the commit is put in its place here.
+        let bytes = match prepared.commit_or_bytes() {
+            CommitOrBytes::LogBytes(bytes) => bytes.to_vec(),
+            CommitOrBytes::TmpCommit(_) => {
+                return Err(StoreError::at("commit to the table", &self.dir, "its log is not on a local disk"));
             }
-            Err(e) if is_overtaken(&e) => Ok(Outcome::Overtaken),
-            Err(e) => Err(self.failed("commit to the table", e)),
+        };
+        drop(prepared);
+        let dir = self.dir.clone();
+        if !blocking("commit to the table", move || log::place(&dir, version, &bytes)).await? {
+            return Ok(Outcome::Overtaken);
         }
+        let mut table = base.clone();
+        table.update_incremental(Some(version)).await.map_err(|e| self.failed("read the table", e))?;
+        self.maintain(&table).await;
+        let mut seen = self.seen.lock().await;
+        if seen.version() < table.version() {
+            *seen = table;
+        }
+        Ok(Outcome::Done)
     }
 
     /// Checkpoints the log now and then. The commit stands already: a failure here costs later readers time only.
     async fn maintain(&self, table: &DeltaTable) {
-        let due = table.version().is_some_and(|v| v > 0 && v.is_multiple_of(CHECKPOINT_EVERY));
-        if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
-            tracing::warn!(table = self.spec.name, %error, "no checkpoint of the log was written; the next one will do");
+        let Some(version) = table.version().filter(|v| *v > 0 && v.is_multiple_of(CHECKPOINT_EVERY)) else { return };
+        let made = deltalake::checkpoints::create_checkpoint(table, None).await;
+        let dir = self.dir.clone();
+        let synced = blocking("write a checkpoint", move || {
+            log::sync_version(&dir, version).map_err(|e| StoreError::at("write a checkpoint to", &dir, e))
+        });
+        let problem = match made {
+            Ok(()) => synced.await.err().map(|e| e.to_string()),
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(problem) = problem {
+            tracing::warn!(
+                table = self.spec.name,
+                problem,
+                "no checkpoint of the log was written; the next one will do"
+            );
         }
     }
 
@@ -149,10 +182,18 @@ fn is_overtaken(error: &DeltaTableError) -> bool {
     )
 }
 
-/// A creator may have been killed before the first commit.
-fn has_commits(dir: &Path) -> bool {
-    let log = std::fs::read_dir(dir.join("_delta_log")).into_iter().flatten().flatten();
-    log.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "json" || e == "parquet"))
+/// A table that lacks what its log names, with the way out.
+fn damaged(spec: &Spec, flaw: Flaw) -> StoreError {
+    let copy =
+        "restore the file from a copy of the store; without one, move the store away and ingest its sources again";
+    let way_out = if flaw.newest {
+        "the machine may have lost power while it was written. Move the file away and ingest the last sources again: \
+         nothing is written twice"
+    } else {
+        copy
+    };
+    let what = format!("{}, so the table '{}' cannot be read whole", flaw.what, spec.name);
+    StoreError::Damaged { path: flaw.path, what, way_out: way_out.to_owned() }
 }
 
 async fn create(dir: &Path, url: url::Url, spec: &Spec) -> Result<(), StoreError> {
@@ -170,11 +211,16 @@ async fn create(dir: &Path, url: url::Url, spec: &Spec) -> Result<(), StoreError
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;
     match made {
-        Ok(_) => Ok(()),
+        Ok(_) => {}
         // Another creator was quicker, with the same columns.
-        Err(e) if is_overtaken(&e) => Ok(()),
-        Err(e) => Err(failed(e.into())),
+        Err(e) if is_overtaken(&e) => {}
+        Err(e) => return Err(failed(e.into())),
     }
+    let dir = dir.to_path_buf();
+    blocking("create the table", move || {
+        log::sync_version(&dir, 0).map_err(|e| StoreError::at("create the table", &dir, e))
+    })
+    .await
 }
 
 /// A file of a table as the log tells it.
@@ -184,6 +230,8 @@ pub(super) struct DataFile {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// Its size in bytes, as the log says.
+    pub size: u64,
     /// Smallest and largest value of the table's ordering column; may be wider than the truth, never narrower.
     pub range: Range,
 }
@@ -209,6 +257,7 @@ fn data_file(view: &LogicalFileView, dir: &Path, column: &str) -> DataFile {
     let name = view.path().into_owned();
     DataFile {
         path: dir.join(&name),
+        size: u64::try_from(view.size()).unwrap_or(0),
         name,
         range: bound("minValues").zip(bound("maxValues").map(widen)).unwrap_or((i64::MIN, i64::MAX)),
     }

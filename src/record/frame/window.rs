@@ -61,10 +61,16 @@ pub(super) struct Window<R> {
 const MAX_RESCANS: u64 = 8;
 
 impl<R: Read> Window<R> {
-    pub(super) fn new(reader: R, capacity: usize) -> Self {
+    /// A window of `capacity` bytes, in the memory of `buffer` where that fits.
+    pub(super) fn new(reader: R, capacity: usize, mut buffer: Vec<u8>) -> Self {
+        if buffer.capacity() > 2 * capacity {
+            buffer = Vec::new();
+        }
+        // What another input left in it lies beyond `filled`, where nobody looks.
+        buffer.resize(capacity, 0);
         Self {
             reader,
-            buffer: vec![0; capacity],
+            buffer,
             filled: 0,
             base: 0,
             ended: false,
@@ -74,8 +80,18 @@ impl<R: Read> Window<R> {
         }
     }
 
+    /// The memory, for the next window.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        if self.buffer.is_empty() { self.spare } else { self.buffer }
+    }
+
     pub(super) fn view(&self) -> View<'_> {
         View { bytes: &self.buffer[..self.filled], base: self.base, ended: self.ended }
+    }
+
+    /// Whether so few bytes would fill a small part of the buffer only.
+    pub(super) fn dwarfs(&self, bytes: u64) -> bool {
+        bytes < self.buffer.len() as u64 / 2
     }
 
     pub(super) fn is_full(&self) -> bool {

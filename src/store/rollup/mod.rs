@@ -51,6 +51,23 @@ pub(super) async fn refresh(events: &Arc<Table>, tables: &Tables, cores: usize) 
     Err(StoreError::Busy { table: tables[0].spec.name, attempts: ATTEMPTS })
 }
 
+/// A remark where a roll-up reflects a version of `events` that is not there any more.
+pub(super) async fn ahead(events: &Arc<Table>, tables: &Tables) -> Result<Option<String>, StoreError> {
+    let newest = events.latest().await?.version().unwrap_or(0);
+    for table in tables {
+        let base = table.latest().await?;
+        if let Some(reflected) = reflected(table, &base).await?.filter(|reflected| *reflected > newest) {
+            return Ok(Some(format!(
+                "the log of 'events' ends at version {newest}, and '{}' reflects version {reflected}: commits at its end are \
+                 gone, as after a power cut. The roll-ups are made anew; ingest the last sources again, nothing is written \
+                 twice",
+                table.spec.name
+            )));
+        }
+    }
+    Ok(None)
+}
+
 /// One try; none where another refresh came between.
 async fn attempt_refresh(
     events: &Arc<Table>,
@@ -68,6 +85,8 @@ async fn attempt_refresh(
     }
     let source = events.latest().await?;
     let version = source.version().unwrap_or(0);
+    // What reflects more than there is reflects something else.
+    bases.iter_mut().for_each(|(_, _, reflected)| *reflected = reflected.filter(|v| *v <= version));
     bases.retain(|(_, _, reflected)| *reflected != Some(version));
     let Some(oldest) = bases.iter().map(|(_, _, reflected)| *reflected).min() else {
         return Ok(Some(RollupReport { version, days: 0 }));
@@ -146,6 +165,10 @@ async fn added_since(
         let Some(bytes) = source.log_store().read_commit_entry(version).await.map_err(failed)? else {
             return Ok(None);
         };
+        // An old commit may be damaged where nobody else reads it any more.
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         for action in get_actions(version, &bytes).map_err(failed)? {
             match action {
                 Action::Add(add) if add.data_change => drop(names.insert(add.path)),
