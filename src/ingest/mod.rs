@@ -8,6 +8,9 @@
 //! Every channel is bounded, so memory does not grow with the input: when the store is slow, the reader waits.
 
 mod pipeline;
+mod remarks;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -55,14 +58,18 @@ pub struct Report {
     pub quarantined: u64,
     /// Tails that are no whole record: they wait for the rest.
     pub incomplete: u64,
+    /// What the inputs were read as: the form's name, with the encoding where it is not UTF-8, and how many came in it.
+    /// Inputs that were refused or could not be opened are in none.
+    pub forms: BTreeMap<String, u64>,
     /// Bytes read from files, before decompression.
     pub bytes_read: u64,
     /// Wall time.
     pub seconds: f64,
-    /// Sources that were not read to their end, and why; a sentence each.
+    /// Sources that were not read to their end, and why; a sentence each, the first hundred in full.
     #[serde(skip)]
     pub problems: Vec<String>,
-    /// Remarks that are no failure, for instance an incomplete tail; a sentence each.
+    /// Remarks that are no failure, for instance an incomplete tail, or an input of which nothing was of use; a sentence
+    /// each, the first of a kind in full.
     #[serde(skip)]
     pub remarks: Vec<String>,
 }

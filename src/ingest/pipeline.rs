@@ -7,11 +7,13 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::remarks::{Remarks, without_events};
 use super::{IngestError, Options, Report};
-use crate::record::Reject;
+use crate::record::container::{self, ContainerLimits, Contents};
 use crate::record::decode::{Decoded, Decoder};
-use crate::record::frame::{Block, FrameError, Framer, Pieces};
-use crate::source::{self, Input, ReadProblem};
+use crate::record::frame::{Block, FrameError, Framer, Incomplete, Pieces};
+use crate::record::{Form, Reject, Tally};
+use crate::source::{self, Input, Opened, ReadProblem};
 use crate::store::{Appended, Store};
 
 /// Is told how many bytes of the sources have been read.
@@ -27,12 +29,29 @@ struct Work {
     parts: Vec<(Arc<str>, Block)>,
 }
 
+/// Sentences of a kind that a report holds in full.
+const MOST_PROBLEMS: usize = 100;
+const MOST_REMARKS: usize = 20;
+
 /// What the reader knows at the end.
-#[derive(Default)]
 struct Reading {
     incomplete: u64,
-    problems: Vec<String>,
-    remarks: Vec<String>,
+    forms: std::collections::BTreeMap<String, u64>,
+    problems: Remarks,
+    tails: Remarks,
+    blanks: Remarks,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            incomplete: 0,
+            forms: std::collections::BTreeMap::new(),
+            problems: Remarks::new(MOST_PROBLEMS, "sources that were not read to their end"),
+            tails: Remarks::new(MOST_REMARKS, "files with such an end"),
+            blanks: Remarks::new(MOST_REMARKS, "files like it"),
+        }
+    }
 }
 
 /// Reads the inputs in order into the store. A source that fails is told in the report; the rest is read.
@@ -73,8 +92,9 @@ pub async fn ingest(
     }
     let mut report = collector.finish().await?;
     report.incomplete = reading.incomplete;
-    report.problems = reading.problems;
-    report.remarks = reading.remarks;
+    report.forms = reading.forms;
+    report.problems = reading.problems.finish();
+    report.remarks.extend(reading.blanks.finish().into_iter().chain(reading.tails.finish()));
     report.bytes_read = read_bytes.load(Ordering::Relaxed);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -94,26 +114,36 @@ fn read(
     let mut gathered = 0;
     for input in inputs {
         let name: Arc<str> = input.name.as_str().into();
-        let opened = match source::open(input, &options.source) {
+        let mut opened = match source::open(input, &options.source) {
             Ok(opened) => opened,
             Err(error) => {
-                reading.problems.push(error.to_string());
+                reading.problems.push(|| error.to_string());
                 continue;
             }
         };
         let raw = opened.raw_bytes();
         let before = total.load(Ordering::Relaxed);
-        let mut framer = Framer::new(opened, &name, options.frame);
+        let Contents { text, form: told } =
+            match container::open(&mut opened, Opened::take_file, &within(&options.source)) {
+                Ok(contents) => contents,
+                Err(error) => {
+                    reading.problems.push(|| unreadable(&name, &error));
+                    continue;
+                }
+            };
+        let (mut framer, mut failed, mut blocks) = (Framer::new(text, &name, options.frame), false, 0);
         loop {
             spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
             let block = match framer.next_block() {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
-                Err(FrameError::Read { offset, error }) => {
-                    reading.problems.push(unreadable(&name, offset, &error));
+                Err(error) => {
+                    reading.problems.push(|| unreadable(&name, &error));
+                    failed = true;
                     break;
                 }
             };
+            blocks += 1;
             gathered += block.bytes.len();
             work.parts.push((name.clone(), block));
             total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -127,12 +157,12 @@ fn read(
             }
         }
         total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
-        if let Some(tail) = framer.incomplete() {
-            reading.incomplete += 1;
-            reading.remarks.push(format!(
-                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
-                tail.bytes_len, tail.offset
-            ));
+        reading.ends_in(&name, framer.incomplete());
+        let form = told.unwrap_or(framer.form());
+        let blank = blocks == 0 && framer.incomplete().is_none() && form != Form::Empty;
+        drop(framer);
+        if !failed {
+            reading.read_as(&name, form, opened.encoding(), blank);
         }
     }
     if !work.parts.is_empty() {
@@ -142,11 +172,47 @@ fn read(
     reading
 }
 
-/// What went wrong in the middle of a source, in one sentence.
-fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
-    match ReadProblem::of(error) {
-        Some(problem) => problem.to_string(),
-        None => format!("'{name}' could not be read beyond byte {offset}: {error}"),
+impl Reading {
+    /// Notes a tail that is no whole record.
+    fn ends_in(&mut self, name: &str, tail: Option<&Incomplete>) {
+        let Some(tail) = tail else { return };
+        self.incomplete += 1;
+        self.tails.push(|| {
+            format!(
+                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
+                tail.bytes_len, tail.offset
+            )
+        });
+    }
+
+    /// Notes what a whole input was read as; `blank` where not even a piece came of it.
+    fn read_as(&mut self, name: &str, form: Form, encoding: Option<&str>, blank: bool) {
+        let form = encoding.map_or_else(|| form.to_string(), |encoding| format!("{form}, {encoding}"));
+        tracing::info!("'{}' was read as {form}", name.escape_debug());
+        if blank {
+            self.blanks.push(|| format!("'{name}' holds no record (read as {form})"));
+        }
+        *self.forms.entry(form).or_default() += 1;
+    }
+}
+
+/// The limits on a source, for what is packed within it once more.
+fn within(limits: &source::Limits) -> ContainerLimits {
+    ContainerLimits {
+        max_ratio: limits.max_ratio,
+        ratio_free_bytes: limits.ratio_free_bytes,
+        max_bytes: limits.max_decompressed_bytes,
+    }
+}
+
+/// Why a source was refused, or what went wrong in the middle of it, in one sentence.
+fn unreadable(name: &str, error: &FrameError) -> String {
+    match error {
+        FrameError::Refused(refusal) => format!("'{name}' is {refusal}"),
+        FrameError::Read { offset, error } => match ReadProblem::of(error) {
+            Some(problem) => problem.to_string(),
+            None => format!("'{name}' could not be read beyond byte {offset}: {error}"),
+        },
     }
 }
 
@@ -191,9 +257,9 @@ fn decode_block(decoder: &mut Decoder, block: &Block) {
                 decoder.row(columns, text, offset);
             }
         }
-        Pieces::Csv { header, rows } => {
+        Pieces::Csv { header, delimiter, rows } => {
             for (text, offset) in rows.iter().map(piece) {
-                decoder.csv_row(header, text, offset);
+                decoder.csv_row(header, *delimiter, text, offset);
             }
         }
     }
@@ -210,6 +276,9 @@ struct Collector<'a> {
     rows: usize,
     appending: Option<tokio::task::JoinHandle<Result<Appended, crate::store::StoreError>>>,
     report: Report,
+    /// The source at hand, and what there is to say of those before it.
+    tally: Tally,
+    without_events: Remarks,
 }
 
 impl<'a> Collector<'a> {
@@ -224,6 +293,27 @@ impl<'a> Collector<'a> {
             rows: 0,
             appending: None,
             report: Report::default(),
+            tally: Tally::default(),
+            without_events: Remarks::new(MOST_REMARKS, "files like it"),
+        }
+    }
+
+    /// Adds up what came of each source; they come in order.
+    fn account(&mut self, tallies: Vec<Tally>) {
+        for tally in tallies {
+            if tally.source == self.tally.source {
+                self.tally.join(tally);
+            } else {
+                self.close(tally);
+            }
+        }
+    }
+
+    /// The source at hand is read; goes on with the next.
+    fn close(&mut self, next: Tally) {
+        let done = std::mem::replace(&mut self.tally, next);
+        if let Some(remark) = without_events(&done) {
+            self.without_events.push(|| remark);
         }
     }
 
@@ -234,6 +324,7 @@ impl<'a> Collector<'a> {
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
             self.report.quarantined += decoded.rejects.len() as u64;
+            self.account(decoded.tallies);
             self.rows += decoded.events.num_rows() + decoded.rejects.len();
             if decoded.events.num_rows() > 0 {
                 self.events.push(decoded.events);
@@ -270,6 +361,8 @@ impl<'a> Collector<'a> {
             self.append().await?;
         }
         self.settle().await?;
+        self.close(Tally::default());
+        self.report.remarks = self.without_events.finish();
         Ok(self.report)
     }
 }

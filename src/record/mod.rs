@@ -8,11 +8,15 @@ mod address;
 mod batch;
 mod caller;
 mod client;
+mod columnar;
+pub mod container;
+mod damage;
 pub mod decode;
 mod event;
 mod export;
 mod extra;
 mod fields;
+mod form;
 pub mod frame;
 mod identity;
 mod memo;
@@ -23,10 +27,14 @@ mod outcome;
 mod raw;
 mod scan;
 pub mod schema;
+mod tally;
 mod time;
 mod trail;
+mod wrapper;
 
+pub use form::{Form, Refusal};
 pub use operation::{Operation, operations};
+pub use tally::{Skipped, Tally};
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.
 #[derive(Debug, Clone, PartialEq, Eq)]
