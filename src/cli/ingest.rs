@@ -137,8 +137,10 @@ fn print_report(format: Format, report: &Report) -> anyhow::Result<()> {
         Format::Csv => {
             let value = serde_json::to_value(report)?;
             let fields = value.as_object().expect("a report is an object");
-            writeln!(out, "{}", fields.keys().cloned().collect::<Vec<_>>().join(","))?;
-            writeln!(out, "{}", fields.values().map(ToString::to_string).collect::<Vec<_>>().join(","))?;
+            let mut table = csv::Writer::from_writer(&mut out);
+            table.write_record(fields.keys())?;
+            table.write_record(fields.values().map(ToString::to_string))?;
+            table.flush()?;
         }
         Format::Table => writeln!(out, "{}", sentence(report))?,
     }

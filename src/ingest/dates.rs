@@ -10,10 +10,12 @@ use std::ops::Range;
 
 use super::Options;
 use super::pipeline::{decode_block, piece};
+use super::reading::within;
+use crate::record::container;
 use crate::record::decode::Decoder;
 use crate::record::frame::{Block, FrameError, Framer, Pieces};
 use crate::record::{Dates, Evidence};
-use crate::source::{self, Input, InputKind};
+use crate::source::{self, Input, InputKind, Opened};
 
 /// Bytes of blocks that are held back at the most.
 const HELD_BYTES: usize = 16 << 20;
@@ -110,10 +112,12 @@ impl<'a> Settled<'a> {
     /// in the reading that counts.
     fn read_again(&self, scout: &mut Decoder) {
         let regular = self.input.bytes.is_some() && matches!(self.input.kind, InputKind::File(_));
-        let Some(opened) = regular.then(|| source::open(self.input, &self.options.source).ok()).flatten() else {
+        let Some(mut opened) = regular.then(|| source::open(self.input, &self.options.source).ok()).flatten() else {
             return;
         };
-        let mut framer = Framer::new(opened, &self.input.name, self.options.frame);
+        let limits = within(&self.options.source);
+        let Ok(contents) = container::open(&mut opened, Opened::take_file, &limits) else { return };
+        let mut framer = Framer::new(contents.text, &self.input.name, self.options.frame);
         while let Ok(Some(block)) = framer.next_block() {
             decode_block(scout, &block);
             framer.reuse(block.bytes);
@@ -160,9 +164,9 @@ fn first_records(block: &Block, dates: Dates) -> Evidence {
             let (text, offset) = piece(block, range);
             scout.row(columns, text, offset);
         }),
-        Pieces::Csv { header, rows } => first(rows).iter().for_each(|range| {
+        Pieces::Csv { header, delimiter, rows } => first(rows).iter().for_each(|range| {
             let (text, offset) = piece(block, range);
-            scout.csv_row(header, text, offset);
+            scout.csv_row(header, *delimiter, text, offset);
         }),
     }
     scout.evidence()

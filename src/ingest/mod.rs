@@ -10,7 +10,11 @@
 mod dates;
 mod missing;
 mod pipeline;
+mod reading;
+mod remarks;
 mod work;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -72,47 +76,23 @@ pub struct Report {
     pub without_status: u64,
     /// Requests other than challenges, new or known, that do not say who called.
     pub without_caller: u64,
+    /// What the inputs were read as: the form's name, with the encoding where it is not UTF-8, and how many came in it.
+    /// Inputs that were refused or could not be opened are in none.
+    pub forms: BTreeMap<String, u64>,
     /// Bytes read from files, before decompression.
     pub bytes_read: u64,
     /// Wall time.
     pub seconds: f64,
-    /// Sources that were not read to their end, and why; a sentence each.
+    /// Sources that were not read to their end, and why; a sentence each, the first hundred in full.
     #[serde(skip)]
     pub problems: Vec<String>,
-    /// Remarks that are no failure, for instance an incomplete tail; a sentence each.
+    /// Remarks that are no failure, for instance an incomplete tail, or an input of which nothing was of use; a sentence
+    /// each, the first of a kind in full.
     #[serde(skip)]
     pub remarks: Vec<String>,
     /// Of the quarantined, records that are dated more than a day after their arrival.
     #[serde(skip)]
     pub ahead: Ahead,
-}
-
-/// Sentences for a person: the first so many, and how many more there were. A folder may hold a million broken files.
-#[derive(Debug, Default)]
-struct Notes {
-    said: Vec<String>,
-    more: u64,
-}
-
-impl Notes {
-    /// The most sentences that are kept.
-    const MOST: usize = 200;
-
-    fn push(&mut self, sentence: String) {
-        if self.said.len() < Self::MOST {
-            self.said.push(sentence);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// All of them; `rest` names those that are only counted.
-    fn into_sentences(mut self, rest: &str) -> Vec<String> {
-        if self.more > 0 {
-            self.said.push(format!("and {} {rest}", self.more));
-        }
-        self.said
-    }
 }
 
 /// Why an ingest stopped.

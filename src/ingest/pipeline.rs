@@ -7,14 +7,15 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::dates::{Halt, Settled};
-use super::missing::{self, Missing, Tallies};
-use super::work::{self, Work};
-use super::{IngestError, Notes, Options, Report, Stopped};
+use super::missing::{self, Missing, Parts};
+use super::reading::{Outlet, read};
+use super::remarks::{MOST_REMARKS, Remarks, without_events};
+use super::work::Work;
+use super::{IngestError, Options, Report, Stopped};
 use crate::record::decode::{Decoded, Decoder};
-use crate::record::frame::{Block, FrameError, Framer, Pieces};
-use crate::record::{Dates, Reject};
-use crate::source::{self, Input, ReadProblem};
+use crate::record::frame::{Block, Pieces};
+use crate::record::{Reject, Tally};
+use crate::source::Input;
 use crate::store::{Appended, Store};
 
 /// Is told how many bytes of the sources have been read.
@@ -29,33 +30,7 @@ struct Done {
     bytes: usize,
     decoded: Decoded,
     /// What its events say of status and caller.
-    tallies: Tallies,
-}
-
-/// What the reader knows at the end.
-#[derive(Default)]
-struct Reading {
-    incomplete: u64,
-    problems: Notes,
-    remarks: Notes,
-    /// Inputs whose times name no zone.
-    zones: usize,
-}
-
-/// Remarks of one kind that are made one by one.
-const ZONE_REMARKS: usize = 8;
-
-impl Reading {
-    /// Takes a remark on an input's zone; there may be as many as inputs.
-    fn remark(&mut self, remark: Option<String>) {
-        let Some(remark) = remark else { return };
-        self.zones += 1;
-        if self.zones <= ZONE_REMARKS {
-            self.remarks.push(remark);
-        } else if self.zones == ZONE_REMARKS + 1 {
-            self.remarks.push("times of more inputs name no zone and were read as UTC".to_owned());
-        }
-    }
+    parts: Parts,
 }
 
 /// Reads the inputs in order into the store. A source that fails is told in the report; the rest is read.
@@ -80,7 +55,7 @@ pub async fn ingest(
     let (spare_in, spare_out) = bounded::<Vec<u8>>(2 * workers);
     let reader = {
         let (options, read_bytes) = (options.clone(), read_bytes.clone());
-        let outlet = Outlet { begun, works: work_in, work: Work::default() };
+        let outlet = Outlet::new(begun, work_in);
         std::thread::spawn(move || read(inputs, &options, outlet, &spare_out, &read_bytes, &progress))
     };
     let decoders: Vec<_> = (0..workers)
@@ -104,105 +79,10 @@ pub async fn ingest(
     let Some(reading) = reader.join().ok().filter(|_| joined) else {
         return Err(Stopped { error: IngestError::Worker, report });
     };
-    report.incomplete = reading.incomplete;
-    report.problems = reading.problems.into_sentences("more inputs were not read to their end");
-    report.remarks.splice(0..0, reading.remarks.into_sentences("more such remarks"));
+    reading.tell(&mut report);
     report.bytes_read = read_bytes.load(Ordering::Relaxed);
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
-}
-
-/// Where the reader's blocks go.
-struct Outlet {
-    begun: Sender<()>,
-    works: Sender<Work>,
-    work: Work,
-}
-
-impl Outlet {
-    /// Takes a block in; false once nobody takes works any more, which means that the collector failed and says why.
-    fn put(&mut self, name: &Arc<str>, dates: Dates, block: Block) -> bool {
-        work::cut(block).into_iter().all(|block| !self.work.take(name, dates, block) || self.hand_on())
-    }
-
-    fn hand_on(&mut self) -> bool {
-        let next = self.work.following();
-        self.begun.send(()).is_ok() && self.works.send(std::mem::replace(&mut self.work, next)).is_ok()
-    }
-
-    /// Hands on what is left.
-    fn finish(mut self) {
-        if !self.work.parts.is_empty() {
-            self.hand_on();
-        }
-    }
-}
-
-/// The reader's thread: inputs to works. Ends early when nobody takes works any more.
-fn read(
-    inputs: impl IntoIterator<Item = Input>,
-    options: &Options,
-    mut outlet: Outlet,
-    spares: &Receiver<Vec<u8>>,
-    total: &AtomicU64,
-    progress: &Progress,
-) -> Reading {
-    let mut reading = Reading::default();
-    let mut buffer = Vec::new();
-    for input in inputs {
-        let name: Arc<str> = input.name.as_str().into();
-        let opened = match source::open(&input, &options.source) {
-            Ok(opened) => opened,
-            Err(error) => {
-                reading.problems.push(error.to_string());
-                continue;
-            }
-        };
-        let raw = opened.raw_bytes();
-        let before = total.load(Ordering::Relaxed);
-        let mut framer = Framer::with_buffer(opened, &name, options.frame, std::mem::take(&mut buffer));
-        let mut settled = Settled::new(&input, options);
-        loop {
-            spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
-            let block = match settled.next_block(&mut framer) {
-                Ok(Some(block)) => block,
-                Ok(None) => break,
-                Err(Halt::Read(FrameError::Read { offset, error })) => {
-                    reading.problems.push(unreadable(&name, offset, &error));
-                    break;
-                }
-                Err(Halt::Dates(problem)) => {
-                    reading.problems.push(problem);
-                    break;
-                }
-            };
-            total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
-            progress(total.load(Ordering::Relaxed));
-            if !outlet.put(&name, settled.dates(), block) {
-                return reading;
-            }
-        }
-        total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
-        reading.remark(settled.remark);
-        if let Some(tail) = framer.incomplete() {
-            reading.incomplete += 1;
-            reading.remarks.push(format!(
-                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
-                tail.bytes_len, tail.offset
-            ));
-        }
-        buffer = framer.into_buffer();
-    }
-    outlet.finish();
-    reading
-}
-
-/// What went wrong in the middle of a source, in one sentence.
-fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
-    match ReadProblem::of(error) {
-        Some(problem) => problem.to_string(),
-        None => format!("'{name}' could not be read beyond byte {offset}: {error}"),
-    }
 }
 
 /// A decoder's thread: works to batches.
@@ -210,19 +90,19 @@ fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::
     let mut decoder = Decoder::new(arrived);
     for work in works {
         let (number, bytes) = (work.number, work.bytes());
-        let (mut refused, mut tallies) = (Vec::new(), Tallies::new());
+        let (mut refused, mut parts) = (Vec::new(), Parts::new());
         for (name, dates, block) in work.parts {
             decoder.source(&name);
             decoder.dates(dates);
             decode_block(&mut decoder, &block);
-            missing::note(&mut tallies, &name, decoder.tally());
+            missing::note(&mut parts, &name, decoder.completeness());
             refused.extend(block.rejects);
             let _ = spares.try_send(block.bytes);
         }
         let mut decoded = decoder.finish();
         decoded.read += refused.len() as u64;
         decoded.rejects.extend(refused);
-        if done.blocking_send(Done { number, bytes, decoded, tallies }).is_err() {
+        if done.blocking_send(Done { number, bytes, decoded, parts }).is_err() {
             return;
         }
     }
@@ -248,9 +128,9 @@ pub(super) fn decode_block(decoder: &mut Decoder, block: &Block) {
                 decoder.row(columns, text, offset);
             }
         }
-        Pieces::Csv { header, rows } => {
+        Pieces::Csv { header, delimiter, rows } => {
             for (text, offset) in rows.iter().map(piece) {
-                decoder.csv_row(header, text, offset);
+                decoder.csv_row(header, *delimiter, text, offset);
             }
         }
     }
@@ -271,6 +151,9 @@ struct Collector<'a> {
     bytes: usize,
     appending: Option<tokio::task::JoinHandle<Result<Appended, crate::store::StoreError>>>,
     report: Report,
+    /// The source at hand, and what there is to say of those before it.
+    tally: Tally,
+    without_events: Remarks,
 }
 
 impl<'a> Collector<'a> {
@@ -288,13 +171,36 @@ impl<'a> Collector<'a> {
             bytes: 0,
             appending: None,
             report: Report::default(),
+            tally: Tally::default(),
+            without_events: Remarks::new(MOST_REMARKS, "files like it"),
+        }
+    }
+
+    /// Adds up what came of each source; they come in order.
+    fn account(&mut self, tallies: Vec<Tally>) {
+        for tally in tallies {
+            if tally.source == self.tally.source {
+                self.tally.join(tally);
+            } else {
+                self.close(tally);
+            }
+        }
+    }
+
+    /// The source at hand is read; goes on with the next.
+    fn close(&mut self, next: Tally) {
+        let done = std::mem::replace(&mut self.tally, next);
+        if let Some(remark) = without_events(&done) {
+            self.without_events.push(|| remark);
         }
     }
 
     /// What came of all that was taken.
-    fn into_report(self) -> Report {
-        let (tally, remarks) = self.missing.finish();
-        let (without_status, without_caller) = (tally.without_status, tally.without_caller);
+    fn into_report(mut self) -> Report {
+        self.close(Tally::default());
+        let (all, mut remarks) = self.missing.finish();
+        remarks.extend(self.without_events.finish());
+        let (without_status, without_caller) = (all.without_status, all.without_caller);
         Report { without_status, without_caller, remarks, ..self.report }
     }
 
@@ -311,11 +217,12 @@ impl<'a> Collector<'a> {
 
     async fn take(&mut self, done: Done) -> Result<(), IngestError> {
         self.early.insert(done.number, done);
-        while let Some(Done { decoded, bytes, tallies, .. }) = self.early.remove(&self.next) {
+        while let Some(Done { decoded, bytes, parts, .. }) = self.early.remove(&self.next) {
             self.next += 1;
             let _ = self.begun.try_recv();
             self.bytes += bytes;
-            self.missing.take(tallies);
+            self.missing.take(parts);
+            self.account(decoded.tallies);
             self.report.ahead.merge(&decoded.ahead);
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;

@@ -81,8 +81,9 @@ pub(super) fn cut(block: Block) -> Vec<Block> {
             Pieces::Rows { columns, rows } => {
                 Pieces::Rows { columns: columns.clone(), rows: moved(rows, first, count, start) }
             }
-            Pieces::Csv { header, rows } => {
-                Pieces::Csv { header: header.clone(), rows: moved(rows, first, count, start) }
+            Pieces::Csv { header, delimiter, rows } => {
+                let rows = moved(rows, first, count, start);
+                Pieces::Csv { header: header.clone(), delimiter: *delimiter, rows }
             }
         };
         let part = bytes[start as usize..end as usize].to_vec();
@@ -139,7 +140,9 @@ mod tests {
             // Two bytes a value, with a byte between them that is part of none.
             let bytes = b"17,".repeat(count);
             let ranges: Vec<_> = (0..place(count)).map(|n| 3 * n..3 * n + 2).collect();
-            for pieces in [Pieces::Values(ranges.clone()), Pieces::Csv { header: Arc::default(), rows: ranges }] {
+            for pieces in
+                [Pieces::Values(ranges.clone()), Pieces::Csv { header: Arc::default(), delimiter: b',', rows: ranges }]
+            {
                 let block = Block { offset: 1_000, bytes: bytes.clone(), pieces, rejects: Vec::new() };
                 let expected = texts(&block);
                 let blocks = cut(block);

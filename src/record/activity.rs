@@ -28,6 +28,50 @@ pub(super) fn concerns_key_vault(operation: &str, resource: &str, scope: Option<
     !target.contains("/providers/") || target.contains("/providers/microsoft.management/")
 }
 
+/// The name that the log has for an operation which the portal names for people; those of Key Vault, and the changes of
+/// access and of logging around it.
+pub(super) fn action(display: &str) -> Option<&'static str> {
+    let display = display.trim();
+    let named = |(name, _): &&(&str, &str)| display.eq_ignore_ascii_case(name);
+    DISPLAY_NAMES.iter().find(named).map(|(_, action)| *action)
+}
+
+/// As the resource providers list them, with older spellings.
+static DISPLAY_NAMES: &[(&str, &str)] = &[
+    ("Update Key Vault", "Microsoft.KeyVault/vaults/write"),
+    ("Create or Update Key Vault", "Microsoft.KeyVault/vaults/write"),
+    ("Create Key Vault", "Microsoft.KeyVault/vaults/write"),
+    ("Delete Key Vault", "Microsoft.KeyVault/vaults/delete"),
+    ("View Key Vault", "Microsoft.KeyVault/vaults/read"),
+    ("Use Vault for Azure Deployments", "Microsoft.KeyVault/vaults/deploy/action"),
+    ("Update Access Policy", "Microsoft.KeyVault/vaults/accessPolicies/write"),
+    ("Update Access Policies", "Microsoft.KeyVault/vaults/accessPolicies/write"),
+    ("Update Key Vault Access Policy", "Microsoft.KeyVault/vaults/accessPolicies/write"),
+    ("Update Key Vault Access Policies", "Microsoft.KeyVault/vaults/accessPolicies/write"),
+    ("Create or Update Key", "Microsoft.KeyVault/vaults/keys/write"),
+    ("Create Key", "Microsoft.KeyVault/vaults/keys/write"),
+    ("Create or Update Secret", "Microsoft.KeyVault/vaults/secrets/write"),
+    ("Write Secret", "Microsoft.KeyVault/vaults/secrets/write"),
+    ("View Soft Deleted Vaults", "Microsoft.KeyVault/deletedVaults/read"),
+    ("Purge Soft Deleted Key Vault", "Microsoft.KeyVault/locations/deletedVaults/purge/action"),
+    ("Purge Key Vault", "Microsoft.KeyVault/locations/deletedVaults/purge/action"),
+    ("Create or Update Managed HSM", "Microsoft.KeyVault/managedHSMs/write"),
+    ("Update Managed HSM", "Microsoft.KeyVault/managedHSMs/write"),
+    ("Delete Managed HSM", "Microsoft.KeyVault/managedHSMs/delete"),
+    ("Purge a soft deleted managed hsm", "Microsoft.KeyVault/locations/deletedManagedHsms/purge/action"),
+    ("Update Private Endpoint Connection", "Microsoft.KeyVault/vaults/privateEndpointConnections/write"),
+    ("Delete Private Endpoint Connection", "Microsoft.KeyVault/vaults/privateEndpointConnections/delete"),
+    ("Approve Private Endpoint Connection", "Microsoft.KeyVault/vaults/privateEndpointConnectionsApproval/action"),
+    ("Create or update resource diagnostic setting", "Microsoft.Insights/diagnosticSettings/write"),
+    ("Create or update diagnostic setting", "Microsoft.Insights/diagnosticSettings/write"),
+    ("Delete resource diagnostic setting", "Microsoft.Insights/diagnosticSettings/delete"),
+    ("Delete diagnostic setting", "Microsoft.Insights/diagnosticSettings/delete"),
+    ("Create role assignment", "Microsoft.Authorization/roleAssignments/write"),
+    ("Create or update role assignment", "Microsoft.Authorization/roleAssignments/write"),
+    ("Delete role assignment", "Microsoft.Authorization/roleAssignments/delete"),
+    ("Register Key Vault", "Microsoft.KeyVault/register/action"),
+];
+
 /// Outcome of a control-plane record: the status code's phrase, else the status that the record itself states. An
 /// operation's begin has none yet.
 pub(super) fn outcome(f: &Fields<'_>) -> &'static str {

@@ -8,15 +8,21 @@
 use arrow::array::RecordBatch;
 
 use super::batch::Columns;
+use super::completeness::Completeness;
 use super::event::{Deriver, Origin, Owner};
 use super::export;
 use super::fields::{Fields, Slot};
 use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
+use super::tally::{Skipped, Tally};
 use super::time::dates::{Dates, Evidence, Order, Unread};
 use super::trail::Step;
 use super::{Ahead, REJECT_BYTES, Reject};
+
+mod mend;
+mod tables;
+mod unwrap;
 
 /// How deep envelopes and arrays may nest around a record.
 const ENVELOPES: usize = 8;
@@ -44,29 +50,8 @@ pub struct Decoded {
     pub skipped: u64,
     /// Rejects that are dated more than a day after their arrival.
     pub ahead: Ahead,
-}
-
-/// Which events say how they ended and who called. Requests only: a notification has no caller, a challenge none yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Events that have a status.
-    pub with_status: u64,
-    /// Requests without a status whose text does not say either how they ended.
-    pub without_status: u64,
-    /// Events that name their caller.
-    pub with_caller: u64,
-    /// Requests other than challenges whose caller nothing names.
-    pub without_caller: u64,
-}
-
-impl Tally {
-    /// Adds what another part of the input says.
-    pub fn add(&mut self, other: Tally) {
-        self.with_status += other.with_status;
-        self.without_status += other.without_status;
-        self.with_caller += other.with_caller;
-        self.without_caller += other.without_caller;
-    }
+    /// What came of each source in turn; one that goes on in the next batch has another there.
+    pub tallies: Vec<Tally>,
 }
 
 /// Decodes records of every shape; one for each worker, reused from block to block.
@@ -81,16 +66,24 @@ pub struct Decoder {
     scout: Option<Evidence>,
     /// The row in work came out of a table.
     table: bool,
-    tally: Tally,
+    completeness: Completeness,
     columns: Columns,
     rejects: Vec<Reject>,
     skipped: u64,
     ahead: Ahead,
+    /// Of the source at hand: what was skipped, and what had come before it.
+    held: Skipped,
+    tallies: Vec<Tally>,
+    before: (usize, usize, u64),
     intake: Intake,
     deriver: Deriver,
     /// Where the record in work starts in the text.
     start: usize,
     crowd: Crowd,
+    /// Bytes that were looked at again after damage, in the text at hand.
+    rescanned: usize,
+    /// Wrappers around the record in work.
+    wrapped: usize,
 }
 
 /// How many rejects the text in work may still come to, and those beyond.
@@ -119,21 +112,45 @@ impl Decoder {
             unread: None,
             scout: None,
             table: false,
-            tally: Tally::default(),
+            completeness: Completeness::default(),
             columns: Columns::new(),
             rejects: Vec::new(),
             skipped: 0,
             ahead: Ahead::default(),
+            held: Skipped::default(),
+            tallies: Vec::new(),
+            before: (0, 0, 0),
             intake: Intake::default(),
             deriver: Deriver::default(),
             start: 0,
+            rescanned: 0,
+            wrapped: 0,
             crowd: Crowd::new(usize::MAX),
         }
     }
 
     /// Names where the following records come from.
     pub fn source(&mut self, name: &str) {
-        name.clone_into(&mut self.source);
+        if self.source != name {
+            self.tally();
+            name.clone_into(&mut self.source);
+        }
+    }
+
+    /// Closes the account of the source at hand.
+    fn tally(&mut self) {
+        let (events, rejects, skipped) = self.before;
+        let tally = Tally {
+            events: (self.columns.row - events) as u64,
+            rejected: (self.rejects.len() - rejects) as u64,
+            skipped: self.skipped - skipped,
+            held: std::mem::take(&mut self.held),
+            source: self.source.clone(),
+        };
+        self.before = (self.columns.row, self.rejects.len(), self.skipped);
+        if tally.events + tally.rejected + tally.skipped > 0 {
+            self.tallies.push(tally);
+        }
     }
 
     /// How the following records write their dates.
@@ -152,8 +169,8 @@ impl Decoder {
     }
 
     /// What the events since the last call say of status and caller.
-    pub fn tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+    pub fn completeness(&mut self) -> Completeness {
+        std::mem::take(&mut self.completeness)
     }
 
     /// Events since the last [`Decoder::finish`].
@@ -163,13 +180,16 @@ impl Decoder {
 
     /// Hands over what came of the input and starts anew.
     pub fn finish(&mut self) -> Decoded {
+        self.tally();
+        self.before = (0, 0, 0);
+        let tallies = std::mem::take(&mut self.tallies);
         let (events, next) = std::mem::replace(&mut self.columns, Columns::new()).finish();
         self.columns = next;
         let rejects = std::mem::take(&mut self.rejects);
         let skipped = std::mem::take(&mut self.skipped);
         let ahead = std::mem::take(&mut self.ahead);
         let read = events.num_rows() as u64 + rejects.len() as u64 + skipped;
-        Decoded { events, rejects, read, skipped, ahead }
+        Decoded { events, rejects, read, skipped, ahead, tallies }
     }
 
     /// One whole JSON text: a record, `{"records":[…]}`, `{"value":[…]}`, an array of records, `{"tables":[…]}`, or several
@@ -205,15 +225,15 @@ impl Decoder {
         self.table_row(columns, text, offset);
     }
 
-    /// One row of CSV without its line end, and the header's names.
-    pub fn csv_row(&mut self, header: &[String], row: &[u8], offset: u64) {
+    /// One row of CSV without its line end, the header's names and what separates cells.
+    pub fn csv_row(&mut self, header: &[String], delimiter: u8, row: &[u8], offset: u64) {
         let Ok(text) = simdutf8::basic::from_utf8(row) else { return self.no_utf8(row, offset) };
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             return;
         }
         let mut object = String::with_capacity(text.len() * 2);
-        if export::csv_object(header, text, &mut object) {
+        if export::csv_object(header, delimiter.into(), text, &mut object) {
             self.rewritten(&object, text, offset);
         } else {
             let reason = format!("the row has more cells than the header's {}: check the file's quoting", header.len());
@@ -264,11 +284,11 @@ impl Decoder {
 
     fn values<'a>(&mut self, f: &mut Fields<'a>, text: &'a str, offset: u64) {
         let mut scan = Scan::new(text);
+        self.rescanned = 0;
         while !scan.at_end() {
             self.start = scan.at();
             if let Err(fault) = self.element(f, &mut scan, offset, 0) {
-                let rest = text.as_bytes().get(self.start..).unwrap_or_default();
-                return self.reject(rest, offset + self.start as u64, fault.to_string());
+                return self.damaged(f, text, offset, &fault);
             }
         }
     }
@@ -282,6 +302,9 @@ impl Decoder {
             b'[' => self.array(f, scan, offset, depth),
             _ => {
                 let (at, raw) = (scan.at(), scan.skip()?);
+                if self.is_record_in_quotes(raw, offset) {
+                    return Ok(());
+                }
                 self.reject(
                     raw.as_bytes(),
                     offset + at as u64,
@@ -294,9 +317,10 @@ impl Decoder {
 
     fn array<'a>(&mut self, f: &mut Fields<'a>, scan: &mut Scan<'a>, offset: u64, depth: usize) -> Result<(), Fault> {
         scan.open(b'[')?;
-        let mut first = true;
-        while scan.element(&mut first)? {
-            self.element(f, scan, offset, depth + 1)?;
+        while scan.loose_element()? {
+            if let Err(fault) = self.element(f, scan, offset, depth + 1) {
+                self.step_over_damage(scan, offset, fault)?;
+            }
             self.start = scan.at();
         }
         Ok(())
@@ -364,7 +388,8 @@ impl Decoder {
         offset: u64,
         depth: usize,
     ) -> Result<bool, Fault> {
-        if !matches!(key.raw, "records" | "value" | "tables") || scan.peek()? != b'[' {
+        if !matches!(key.raw, "records" | "Records" | "value" | "results" | "tables" | "Tables") || scan.peek()? != b'['
+        {
             return Ok(false);
         }
         if depth == ENVELOPES {
@@ -375,48 +400,12 @@ impl Decoder {
         if !matches!(ahead.peek()?, b'{' | b']') {
             return Ok(false);
         }
-        if key.raw == "tables" {
+        if key.raw.eq_ignore_ascii_case("tables") {
             self.tables(scan, offset)?;
         } else {
             self.array(f, scan, offset, depth)?;
         }
         Ok(true)
-    }
-
-    /// `[{"name":…,"columns":[{"name":…}],"rows":[[…]]}]`
-    fn tables(&mut self, scan: &mut Scan<'_>, offset: u64) -> Result<(), Fault> {
-        scan.open(b'[')?;
-        let mut first = true;
-        while scan.element(&mut first)? {
-            scan.peek()?;
-            self.start = scan.at();
-            let (mut first, mut columns, mut rows) = (true, Vec::new(), None);
-            scan.open(b'{')?;
-            while let Some(key) = scan.key(&mut first)? {
-                scan.space();
-                let (at, raw) = (scan.at(), scan.skip()?);
-                match key.raw {
-                    "columns" => columns = column_names(raw),
-                    "rows" => rows = Some((at, raw)),
-                    _ => {}
-                }
-            }
-            if let Some((at, rows)) = rows {
-                self.table_rows(&columns, rows, offset + at as u64)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn table_rows(&mut self, columns: &[String], rows: &str, offset: u64) -> Result<(), Fault> {
-        let (mut scan, mut first) = (Scan::new(rows), true);
-        scan.open(b'[')?;
-        while scan.element(&mut first)? {
-            scan.space();
-            let (at, row) = (scan.at(), scan.skip()?);
-            self.table_row(columns, row, offset + at as u64);
-        }
-        Ok(())
     }
 
     /// Reads what the record carried as text, then lands it.
@@ -461,12 +450,12 @@ impl Decoder {
     /// Skips, rejects or appends a record.
     fn land(&mut self, fields: &Fields<'_>, text: &str, offset: u64) {
         if self.deriver.owner(fields) == Owner::Other {
-            self.skipped += 1;
+            self.other(fields, text, offset);
         } else if let Some(evidence) = &mut self.scout {
             evidence.see(fields.time_text.as_deref().unwrap_or_default(), fields.time_key, self.dates.zone);
         } else if fields.time.is_some_and(|time| time.believable(self.arrived)) {
             let origin = Origin { source: &self.source, arrived: self.arrived };
-            self.tally.add(self.deriver.append(fields, &mut self.intake, origin, &mut self.columns));
+            self.completeness.add(self.deriver.append(fields, &mut self.intake, origin, &mut self.columns));
         } else {
             if let Some(time) = fields.time.filter(|time| time.micros() > self.arrived) {
                 self.ahead.add(time.micros());
@@ -521,16 +510,6 @@ fn bad_time(text: Option<&str>, unread: Option<Unread>) -> String {
             format!("time {quoted:?} of column {column:?} is local: say of which zone with --zone")
         }
     }
-}
-
-/// Names out of `[{"name":"TimeGenerated","type":"datetime"},…]`, or plain `["TimeGenerated",…]`.
-fn column_names(raw: &str) -> Vec<String> {
-    let columns: Vec<serde_json::Value> = serde_json::from_str(raw).unwrap_or_default();
-    let name = |column: &serde_json::Value| {
-        let name = [column, &column["name"], &column["ColumnName"]].into_iter().find_map(serde_json::Value::as_str);
-        name.unwrap_or_default().to_owned()
-    };
-    columns.iter().map(name).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::address::{self, Address};
 use super::batch::{Code, Columns};
 use super::caller::{self, Caller};
 use super::client;
-use super::decode::Tally;
+use super::completeness::Completeness;
 use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
 use super::identity::{self, Digest, Inputs};
@@ -120,7 +120,13 @@ impl Deriver {
 
     /// Appends a row for a record that [`Deriver::owner`] has just looked at; `f.time` must be there. Says whether the
     /// record has a status and a caller.
-    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) -> Tally {
+    pub fn append(
+        &mut self,
+        f: &Fields<'_>,
+        intake: &mut Intake,
+        origin: Origin<'_>,
+        columns: &mut Columns,
+    ) -> Completeness {
         let Intake { extra, claims, .. } = intake;
         let resource = self.resources.get(self.resource);
         let known = f.claims.map(|place| &claims.get(place).caller);
@@ -137,7 +143,7 @@ impl Deriver {
         columns.ingested_at.set(row, origin.arrived);
         request(f, &event, columns);
         what(f, &event, columns);
-        let tally = tally(f, &event, result(f, &event, columns));
+        let said = completeness(f, &event, result(f, &event, columns));
         network(f, &event, columns);
         change(f, &event, columns);
         let caller_code = who(&event.caller, known.map(|known| known.code), columns);
@@ -149,7 +155,7 @@ impl Deriver {
         self.operation(f, policy, columns);
         self.agent(f, columns);
         columns.row += 1;
-        tally
+        said
     }
 
     fn operation(&mut self, f: &Fields<'_>, policy: bool, columns: &mut Columns) {
@@ -271,14 +277,15 @@ fn vault_name(text: &str) -> &str {
 }
 
 /// Whether a record has a status and a caller; where it lacks one, whether it ought to have it.
-fn tally(f: &Fields<'_>, event: &Event<'_>, outcome: &str) -> Tally {
+fn completeness(f: &Fields<'_>, event: &Event<'_>, outcome: &str) -> Completeness {
     let (status, caller) = (f.number(N::Status).is_some() || outcome != "unknown", event.caller.identified());
-    let mut tally = Tally { with_status: u64::from(status), with_caller: u64::from(caller), ..Tally::default() };
+    let mut said =
+        Completeness { with_status: u64::from(status), with_caller: u64::from(caller), ..Completeness::default() };
     if !(status && caller) && is_request(event) {
-        tally.without_status = u64::from(!status);
-        tally.without_caller = u64::from(!caller && outcome != "challenge");
+        said.without_status = u64::from(!status);
+        said.without_caller = u64::from(!caller && outcome != "challenge");
     }
-    tally
+    said
 }
 
 fn is_request(event: &Event<'_>) -> bool {

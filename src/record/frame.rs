@@ -2,14 +2,18 @@
 //! the envelopes of [`document`], CSV.
 //!
 //! JSON lines are the hot path: a block of them costs one search for newlines and a look at both ends of each line.
-//! All else is scanned for structure. Nothing here recurses, nothing holds more than one record and one block, and no
-//! input is an error: what can be no record leaves as a [`Reject`], what is no *whole* record at the end as
-//! [`Incomplete`]. Only a reader that fails makes an error, after what came before it.
+//! All else is scanned for structure. Nothing here recurses, nothing holds more than one record and one block. What can
+//! be no record leaves as a [`Reject`], what is no *whole* record at the end as [`Incomplete`]. Two things are errors: a
+//! reader that fails, after what came before it, and an input whose head shows that it holds no records in any form
+//! that is read ([`foreign`]): it is refused whole.
 
 mod cut;
 mod delimited;
 mod document;
+mod foreign;
 mod lines;
+mod member;
+mod tables;
 mod value;
 mod window;
 
@@ -24,6 +28,9 @@ use self::document::Document;
 use self::lines::Lines;
 use self::window::Window;
 use super::Reject;
+use super::form::{Form, Refusal};
+
+pub(super) use self::value::extent;
 
 /// Whole records, as they stand in the stream.
 #[derive(Debug)]
@@ -57,6 +64,8 @@ pub enum Pieces {
     Csv {
         /// The columns' names; a zone in brackets may stand behind one.
         header: Arc<Vec<String>>,
+        /// What separates cells: a comma, a semicolon, a tab or `|`.
+        delimiter: u8,
         /// The rows.
         rows: Vec<Range<u32>>,
     },
@@ -107,6 +116,9 @@ pub enum FrameError {
         #[source]
         error: io::Error,
     },
+    /// The input is in no form that is read. Nothing of it has been handed out.
+    #[error("the input is {0}")]
+    Refused(Refusal),
 }
 
 /// Cuts what a reader gives into [`Block`]s. Call [`Framer::next_block`] until it gives `None`, then ask for
@@ -125,6 +137,10 @@ pub struct Framer<R> {
     structural: bool,
     /// The first document's offset while it may turn out to be the first of many lines.
     first: Option<u64>,
+    form: Form,
+    refusal: Option<Refusal>,
+    /// A block has been made.
+    handed_out: bool,
 }
 
 /// What is being read.
@@ -169,14 +185,14 @@ enum Kind {
     Lines,
     Values,
     Rows(Arc<Vec<String>>),
-    Csv(Arc<Vec<String>>),
+    Csv(Arc<Vec<String>>, u8),
 }
 
 impl Kind {
     fn same(&self, other: &Kind) -> bool {
         match (self, other) {
             (Kind::Lines, Kind::Lines) | (Kind::Values, Kind::Values) => true,
-            (Kind::Rows(a), Kind::Rows(b)) | (Kind::Csv(a), Kind::Csv(b)) => Arc::ptr_eq(a, b),
+            (Kind::Rows(a), Kind::Rows(b)) | (Kind::Csv(a, _), Kind::Csv(b, _)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -202,7 +218,9 @@ impl Pending {
             Kind::Lines => Pieces::Lines,
             Kind::Values => Pieces::Values(ranges),
             Kind::Rows(columns) => Pieces::Rows { columns: Arc::clone(columns), rows: ranges },
-            Kind::Csv(header) => Pieces::Csv { header: Arc::clone(header), rows: ranges },
+            Kind::Csv(header, delimiter) => {
+                Pieces::Csv { header: Arc::clone(header), delimiter: *delimiter, rows: ranges }
+            }
         }
     }
 }
@@ -235,6 +253,9 @@ impl<R: Read> Framer<R> {
             incomplete: None,
             structural: false,
             first: None,
+            form: Form::Empty,
+            refusal: None,
+            handed_out: false,
         }
     }
 
@@ -282,14 +303,41 @@ impl<R: Read> Framer<R> {
         self.incomplete.as_ref()
     }
 
+    /// What the input was read as; known for certain once [`Framer::next_block`] gave `None`.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// Decompressed bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.window.view().end()
     }
 
     fn end(&mut self) -> Result<Option<Block>, FrameError> {
+        if let Some(refusal) = self.refusal.take() {
+            return Err(FrameError::Refused(refusal));
+        }
         let offset = self.bytes_read();
         self.window.take_failure().map_or(Ok(None), |error| Err(FrameError::Read { offset, error }))
+    }
+
+    /// Refuses the whole input. Nothing may have been read of it.
+    fn refuse(&mut self, refusal: Refusal) -> Flow {
+        self.refusal = Some(refusal);
+        self.mode = Mode::End;
+        Flow::Go
+    }
+
+    /// Whether anything has come of the input.
+    fn has_read(&self) -> bool {
+        self.handed_out || !self.pending.ranges.is_empty() || !self.rejects.is_empty()
+    }
+
+    /// Notes what the first thing in the input is. Many lines are JSON lines, whatever is on the first.
+    fn note_form(&mut self, form: Form) {
+        if self.form == Form::Empty || form == Form::JsonLines {
+            self.form = form;
+        }
     }
 
     fn record_limit(&self) -> u64 {
@@ -366,6 +414,10 @@ impl<R: Read> Framer<R> {
             }
             bytes.clear();
             pieces = Pieces::Values(Vec::new());
+        }
+        self.handed_out = true;
+        if matches!(pieces, Pieces::Lines) {
+            self.note_form(Form::JsonLines);
         }
         self.reject_bytes = 0;
         self.ready.push_back(Block { offset, bytes, pieces, rejects: std::mem::take(&mut self.rejects) });

@@ -10,12 +10,17 @@ mod ahead;
 mod batch;
 mod caller;
 mod client;
+mod columnar;
 mod columns;
+mod completeness;
+pub mod container;
+mod damage;
 pub mod decode;
 mod event;
 mod export;
 mod extra;
 mod fields;
+mod form;
 pub mod frame;
 mod grant;
 mod identity;
@@ -29,12 +34,17 @@ mod raw;
 mod said;
 mod scan;
 pub mod schema;
+mod tally;
 mod time;
 mod trail;
+mod wrapper;
 
 pub use ahead::Ahead;
 pub use columns::columns;
+pub use completeness::Completeness;
+pub use form::{Form, Refusal};
 pub use operation::{Operation, operations};
+pub use tally::{Skipped, Tally};
 pub use time::dates::{Dates, Evidence, Order, Zone};
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.

@@ -96,6 +96,15 @@ fn claims(key: &str) -> Option<Slot> {
     })
 }
 
+/// What a column of an export means, by its name.
+pub(super) fn meaning(column: &str) -> Slot {
+    hot(Place::Top, column).unwrap_or_else(|| {
+        let mut path = String::new();
+        flatten(column, &mut path);
+        cold(Place::Top, &path)
+    })
+}
+
 /// A name or path that is not in the short lists, flattened by [`flatten`].
 pub(super) fn cold(place: Place, path: &str) -> Slot {
     if place == Place::Claims {

@@ -155,6 +155,23 @@ impl<'a> Scan<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    /// The text from `start` to its end.
+    pub fn tail(&self, start: usize) -> &'a str {
+        self.text.get(start..).unwrap_or_default()
+    }
+
+    /// Stands at a byte of the text that is known to be ASCII, or at its end.
+    pub fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// Skips white space and any of these bytes.
+    pub fn pass_over(&mut self, bytes: &[u8]) {
+        while self.text.as_bytes().get(self.at).is_some_and(|byte| byte.is_ascii_whitespace() || bytes.contains(byte)) {
+            self.at += 1;
+        }
+    }
+
     /// Steps over `length` bytes that are known to be one whole value.
     pub fn step_over(&mut self, length: usize) {
         self.at += length;
@@ -163,6 +180,16 @@ impl<'a> Scan<'a> {
     /// Whether an array has another element; consumes the comma or the closing bracket.
     pub fn element(&mut self, first: &mut bool) -> Result<bool, Fault> {
         self.more(first, b']')
+    }
+
+    /// As [`Scan::element`], for arrays of records: commas may be too many or missing.
+    pub fn loose_element(&mut self) -> Result<bool, Fault> {
+        while self.peek()? == b',' {
+            self.at += 1;
+        }
+        let more = self.peek()? != b']';
+        self.at += usize::from(!more);
+        Ok(more)
     }
 
     #[inline]

@@ -9,6 +9,7 @@ mod error;
 mod inflate;
 mod open;
 mod resolve;
+mod utf16;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::inflate::Inflated;
+use super::utf16::{self, Order};
 use super::{Codec, Input, InputKind, Limits, ReadProblem, SourceError};
 
 /// Opens an input. Gzip (any number of members) and zstd (any number of frames) are told by their first bytes, whatever
@@ -18,13 +19,18 @@ pub fn open(input: &Input, limits: &Limits) -> Result<Opened, SourceError> {
         InputKind::Stdin => Opened::over(&input.name, io::stdin(), limits),
         InputKind::File(path) => {
             let file = File::open(path).map_err(|error| SourceError::from_io(input.name.clone(), error))?;
-            Opened::over(&input.name, file, limits)
+            // Pipes and devices cannot be read out of order.
+            let again =
+                file.metadata().is_ok_and(|metadata| metadata.is_file()).then(|| file.try_clone().ok()).flatten();
+            let mut opened = Opened::over(&input.name, file, limits)?;
+            opened.file = again.filter(|_| matches!(opened.body, Body::Plain(_)));
+            Ok(opened)
         }
     }
 }
 
-/// The decompressed bytes of an input. A UTF-8 byte order mark at its start is left out (so positions count from the
-/// byte after it). Dropping it ends the decompressing thread.
+/// The decompressed bytes of an input; text in UTF-16 becomes UTF-8. A byte order mark at its start is left out (so
+/// positions count from the byte after it). Dropping it ends the decompressing thread.
 ///
 /// Errors of `read` carry a [`ReadProblem`]; what was decodable before one has been handed out. After an error the
 /// stream is at its end.
@@ -32,7 +38,10 @@ pub struct Opened {
     name: String,
     body: Body,
     head: Head,
+    utf16: Option<utf16::Decoder>,
     raw_bytes: Arc<AtomicU64>,
+    /// The file itself, where the bytes are those of a file as it lies there.
+    file: Option<File>,
 }
 
 enum Body {
@@ -69,7 +78,22 @@ impl Opened {
                 Inflated::spawn(name, codec, raw, Arc::clone(&raw_bytes), stop, *limits).map_err(io_error)?,
             ),
         };
-        Ok(Self { name: name.to_owned(), body, head: Head::Unread, raw_bytes })
+        Ok(Self { name: name.to_owned(), body, head: Head::Unread, utf16: None, raw_bytes, file: None })
+    }
+
+    /// The name of the encoding, where it is another than UTF-8; known once something has been read.
+    pub fn encoding(&self) -> Option<&'static str> {
+        self.utf16.as_ref().map(|_| "UTF-16")
+    }
+
+    /// The file itself, to be read out of order in place of this, from its start; `None` for what is compressed and for
+    /// pipes. All of it counts as read then.
+    pub fn take_file(&mut self) -> Option<File> {
+        let file = self.file.take()?;
+        let length = file.metadata().ok()?.len();
+        self.raw_bytes.store(length, Ordering::Relaxed);
+        self.body = Body::Ended;
+        Some(file)
     }
 
     /// Bytes read so far from the file itself, before decompression; for a progress bar on another thread.
@@ -106,17 +130,19 @@ impl Opened {
             self.head = Head::Left { bytes, at: end, end };
             return Err(ReadProblem::Unsupported { name: self.name.clone(), what, way_out }.into_io());
         }
-        let at = if bytes[..end].starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let order = utf16::order(&bytes[..end]);
+        self.utf16 = order.map(|(order, _): (Order, bool)| utf16::Decoder::new(order));
+        let at = match order {
+            Some((_, marked)) => 2 * usize::from(marked),
+            None if bytes[..end].starts_with(b"\xef\xbb\xbf") => 3,
+            None => 0,
+        };
         self.head = Head::Left { bytes, at, end };
         Ok(())
     }
-}
 
-impl Read for Opened {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if matches!(self.head, Head::Unread) {
-            self.read_head()?;
-        }
+    /// Bytes as the input encodes them.
+    fn read_encoded(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if let Head::Left { bytes, at, end } = &mut self.head
             && at < end
         {
@@ -126,6 +152,27 @@ impl Read for Opened {
             return Ok(length);
         }
         self.read_body(target)
+    }
+}
+
+impl Read for Opened {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        if matches!(self.head, Head::Unread) {
+            self.read_head()?;
+        }
+        let Some(mut decoder) = self.utf16.take() else { return self.read_encoded(target) };
+        let result = decoder.read(target, &mut Encoded(self));
+        self.utf16 = Some(decoder);
+        result
+    }
+}
+
+/// The bytes before they are decoded.
+struct Encoded<'a>(&'a mut Opened);
+
+impl Read for Encoded<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        self.0.read_encoded(target)
     }
 }
 
@@ -182,19 +229,18 @@ fn codec(magic: &[u8]) -> Option<Codec> {
 
 /// What the first bytes tell of a form that is not read, and the way out.
 fn unsupported(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let utf16 = "convert it to UTF-8, for example with: iconv -f UTF-16 -t UTF-8";
+    let utf32 = "convert it to UTF-8, for example with: iconv -f UTF-32 -t UTF-8";
     let unpack = "decompress it first, or pipe it in and give - as the source";
     match head {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(("UTF-16 text", utf16)),
-        // Without a mark: ASCII with every other byte empty.
-        [1..=0x7f, 0, 1..=0x7f, 0, ..] | [0, 1..=0x7f, 0, 1..=0x7f, ..] => Some(("UTF-16 text", utf16)),
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => Some(("a zip archive", "unpack it and give the folder")),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(("UTF-32 text", utf32)),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => {
+            Some(("a zip archive or an Excel workbook", "unpack it and give the folder, or save the workbook as CSV"))
+        }
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("compressed with xz", unpack)),
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some(("compressed with bzip2", unpack)),
         [0x04, 0x22, 0x4d, 0x18, ..] => Some(("compressed with lz4", unpack)),
         [0x1f, 0x8b, 8, ..] => Some(("compressed twice", unpack)),
         [b'7', b'z', 0xbc, 0xaf, ..] => Some(("a 7z archive", "unpack it and give the folder")),
-        [b'P', b'A', b'R', b'1', ..] => Some(("a Parquet file", "export the logs as JSON or CSV")),
         _ => None,
     }
 }

@@ -10,6 +10,10 @@ fn document() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/contracts.md")).expect("docs/contracts.md")
 }
 
+fn document_named(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
 /// First and second cells of the table under a heading, back-ticks off.
 fn table(heading: &str) -> Vec<(String, String)> {
     let text = document();
@@ -63,6 +67,20 @@ fn an_incident_has_the_documented_fields() {
     for incident in incidents.as_array().expect("incidents") {
         let fields: BTreeSet<String> = incident.as_object().expect("an object").keys().cloned().collect();
         assert_eq!(fields, documented);
+    }
+}
+
+#[test]
+fn the_report_of_an_ingest_has_the_documented_fields() {
+    let place = Place::new();
+    let file = place.file("a.json", crate::support::lines(&crate::support::reads(1)));
+    let report = place.run(&["ingest", "--format", "json", &file.to_string_lossy()]).code(0).json();
+    let fields: BTreeSet<String> = report.as_object().expect("an object").keys().cloned().collect();
+    let documented: BTreeSet<String> = table("The report of an ingest").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(fields, documented);
+    let names = document_named("docs/records.md");
+    for form in report["forms"].as_object().expect("forms").keys() {
+        assert!(names.contains(&format!("`{form}`")), "{form} is not in docs/records.md");
     }
 }
 

@@ -12,6 +12,7 @@ mod exports;
 mod same;
 mod samples;
 mod traps;
+mod whole;
 
 /// 2026-10-02T00:00:00Z
 const ARRIVED: i64 = 1_790_899_200_000_000;

@@ -5,7 +5,9 @@ use std::io::Read;
 use super::document::{Document, Step, Unfinished, head, oversize};
 use super::lines::{BYTE_ORDER_MARK, Lines};
 use super::{Csv, Flow, Framer, Kind, Mode};
-use crate::record::REJECT_BYTES;
+use crate::record::damage::{self, LOOK_AHEAD};
+use crate::record::form::{Form, Refusal, listed};
+use crate::record::{REJECT_BYTES, export};
 
 /// What is passed over in one piece, at the most: a source that never ends a line must not keep an ingest for ever.
 const ENDLESS: u64 = 1 << 30;
@@ -36,6 +38,8 @@ pub(super) enum Until {
     Newline,
     /// Before the next `{`, `[` or newline.
     Opener,
+    /// Before the next place where a record or an envelope plainly begins, or newline.
+    Record,
     /// Before the next byte that is not NUL.
     NotNul,
 }
@@ -77,6 +81,13 @@ impl Skip {
         Self { start, at: start, head: Vec::new(), until, why, csv: None }
     }
 
+    /// Passes over bytes.
+    fn take(&mut self, bytes: &[u8]) {
+        let room = REJECT_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.at += bytes.len() as u64;
+    }
+
     /// Goes on with rows of CSV afterwards.
     pub(super) fn then(self, csv: Csv) -> Self {
         Self { csv: Some(csv), ..self }
@@ -91,6 +102,20 @@ fn opening_line(text: &[u8]) -> Option<usize> {
         .find(|line| matches!(text.get(*line), Some(b'{' | b'[')))
 }
 
+/// The first newline, or brace with which a record begins or, unless nothing follows, may turn out to begin.
+fn record_or_newline(text: &[u8], ended: bool) -> Option<usize> {
+    memchr::memchr2_iter(b'\n', b'{', text).find(|at| {
+        let rest = &text[*at..];
+        rest[0] == b'\n' || damage::opens_record(rest) || (rest.len() < LOOK_AHEAD && !ended)
+    })
+}
+
+/// The refusal of a table in an answer of the query API.
+fn foreign_table(columns: &[String]) -> Refusal {
+    let columns = listed(columns.iter().map(String::as_str));
+    Refusal::new(format!("a query's answer with the columns {columns}"), export::WANTED)
+}
+
 impl<R: Read> Framer<R> {
     /// Takes what a document yields.
     pub(super) fn run_document(&mut self, mut document: Box<Document>) -> Flow {
@@ -100,9 +125,17 @@ impl<R: Read> Framer<R> {
                 Step::Value(range) => self.push(Kind::Values, range),
                 Step::Row(range, columns) => self.push(Kind::Rows(columns), range),
                 Step::Reject { start, head, reason } => self.reject(start, reason, head),
+                Step::Foreign { start, columns } => {
+                    if !self.has_read() {
+                        return self.refuse(foreign_table(&columns));
+                    }
+                    let head = head(view, start..view.end());
+                    self.reject(start, foreign_table(&columns).to_string(), head);
+                }
                 Step::Broken { from, at } => return self.broken(from, at),
                 Step::Closed => {
-                    self.structural |= document.is_tables();
+                    self.note_form(document.form());
+                    self.structural |= matches!(document.form(), Form::Tables | Form::Kusto);
                     self.mode = Mode::Between(Between { at: document.position(), fresh_line: false });
                     return Flow::Go;
                 }
@@ -120,6 +153,7 @@ impl<R: Read> Framer<R> {
 
     /// The stream ended within a document.
     fn end_document(&mut self, mut document: Document) -> Flow {
+        self.note_form(document.form());
         let view = self.window.view();
         match document.unfinished(view) {
             Unfinished::Broken { from, at } => return self.broken(from, at),
@@ -151,15 +185,28 @@ impl<R: Read> Framer<R> {
         let from = from.max(view.base());
         let at = at.max(from);
         let swallowed = view.slice(from..(at + 1).min(view.end()));
-        let next_line = opening_line(swallowed).map(|line| from + line as u64);
-        let next_line = next_line.filter(|line| self.window.may_go_back(at, *line));
+        let next_line = opening_line(swallowed);
+        // Or on the same line, if that is plain to see.
+        let line_end = next_line.unwrap_or(swallowed.len());
+        let look = &view.from(from)[..line_end + LOOK_AHEAD.min((view.end() - from) as usize - line_end)];
+        let same_line = damage::next_record(look, 1).filter(|next| *next < line_end);
+        let may_go_back = |next: Option<usize>| {
+            let next = from + next? as u64;
+            self.window.may_go_back(at, next).then_some(next)
+        };
+        if let Some(next) = may_go_back(same_line) {
+            let head = head(view, from..next);
+            self.reject(from, Why::Broken(at).reason(next - from), head);
+            self.mode = Mode::Between(Between { at: next, fresh_line: false });
+            return Flow::Go;
+        }
         let line_start = at > view.base() && view.slice(at - 1..at) == b"\n";
-        let resume = match next_line {
+        let resume = match may_go_back(next_line) {
             Some(line) => line,
             None if line_start => at,
             None => {
-                let until = if self.structural { Until::Opener } else { Until::Newline };
                 let head = head(view, from..at);
+                let until = Until::Record;
                 self.mode = Mode::Skip(Skip { start: from, at, head, until, why: Why::Broken(at), csv: None });
                 return Flow::Go;
             }
@@ -202,7 +249,10 @@ impl<R: Read> Framer<R> {
     pub(super) fn run_between(&mut self, between: Between) -> Flow {
         let view = self.window.view();
         let rest = view.from(between.at);
-        let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b',') || (self.structural && *byte == b'\n');
+        // A bracket that nothing opened is what damage before it, or a shipper that adds tails, leaves.
+        let separates = |byte: &u8| {
+            matches!(byte, b' ' | b'\t' | b'\r' | b',' | b']' | b'}') || (self.structural && *byte == b'\n')
+        };
         let Some(skip) = rest.iter().position(|byte| !separates(byte)) else {
             let (at, ended) = (view.end(), view.ended);
             return self.wait_or_end(Mode::Between(Between { at, ..between }), ended);
@@ -234,12 +284,20 @@ impl<R: Read> Framer<R> {
         let found = match skip.until {
             Until::Newline => memchr::memchr(b'\n', rest),
             Until::Opener => memchr::memchr3(b'\n', b'{', b'[', rest),
+            Until::Record => record_or_newline(rest, view.ended),
             Until::NotNul => rest.iter().position(|byte| *byte != 0),
         };
+        if let (Until::Record, Some(found)) = (skip.until, found)
+            && rest[found] == b'{'
+            && !damage::opens_record(&rest[found..])
+        {
+            // Its first key is not all there.
+            skip.take(&rest[..found]);
+            self.mode = Mode::Skip(skip);
+            return Flow::Starved;
+        }
         let skipped = &rest[..found.unwrap_or(rest.len())];
-        let room = REJECT_BYTES.saturating_sub(skip.head.len());
-        skip.head.extend_from_slice(&skipped[..skipped.len().min(room)]);
-        skip.at += skipped.len() as u64;
+        skip.take(skipped);
         if found.is_none() && !view.ended {
             if skip.at - skip.start > ENDLESS {
                 let why = format!("{ENDLESS} bytes without an end of the line are no log: check what this source is");
@@ -253,7 +311,7 @@ impl<R: Read> Framer<R> {
             _ if found.is_none() => self.mode = Mode::End,
             (Until::Newline, Some(csv)) => self.mode = Mode::Csv(csv.at_row(skip.at + 1)),
             (Until::Newline, None) => return self.begin_line(skip.at + 1),
-            (Until::NotNul | Until::Opener, _) => {
+            (Until::NotNul | Until::Opener | Until::Record, _) => {
                 self.mode = Mode::Between(Between { at: skip.at, fresh_line: skip.until == Until::NotNul });
             }
         }

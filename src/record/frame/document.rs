@@ -1,16 +1,17 @@
 //! One JSON document of any size: yields the records within an envelope as they come, or the document itself where it
 //! is one record. Keeps no more than the value at hand.
 //!
-//! Envelopes: `{"records":[…]}`, `{"value":[…]}` (a list of an API, as the portal and the CLI write it), a bare array,
-//! `{"tables":[{"columns":[…],"rows":[…]}]}` (the query API). Keys compare without case; other keys may stand
-//! anywhere beside them.
+//! Envelopes: `{"records":[…]}`, `{"value":[…]}` (a list of an API, as the portal and the CLI write it), `{"results":[…]}`
+//! and `{"hits":{"hits":[…]}}` (answers of searches), a bare array, `{"tables":[{"columns":[…],"rows":[…]}]}` (the query
+//! API), Kusto's frames (`tables`). Keys compare without case; other keys may stand anywhere beside them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::super::REJECT_BYTES;
+use super::super::form::Form;
+use super::super::{REJECT_BYTES, export};
+use super::member::{Member, first_key_is, look_ahead};
+use super::tables::{self, Tables};
 use super::value::{Fed, ValueScan};
 use super::window::View;
 
@@ -23,6 +24,8 @@ pub(super) enum Step {
     Value(Range<u64>),
     /// A row of a table, with the names of its columns.
     Row(Range<u64>, Arc<Vec<String>>),
+    /// A table that begins here and holds no logs.
+    Foreign { start: u64, columns: Arc<Vec<String>> },
     /// Something to reject; the document goes on.
     Reject {
         start: u64,
@@ -43,6 +46,8 @@ enum Frame {
     Root,
     /// An array of records.
     Records,
+    /// The object under `hits` of a search's answer.
+    Hits,
     /// The array under `tables`.
     Tables,
     /// One object in it.
@@ -68,8 +73,15 @@ enum Role {
     Row,
     /// A table's `columns`.
     Columns,
-    /// Anything else in an envelope, or a member of a record.
+    /// A table's `TableKind`.
+    Kind,
+    /// A table's `TableId`.
+    Id,
+    /// Anything else in an envelope, or a member of a record. In an envelope it is held as long as a record would be: it
+    /// may turn out to have swallowed some.
     Other,
+    /// The same, no longer held.
+    Passed,
 }
 
 #[derive(Debug)]
@@ -96,8 +108,8 @@ pub(super) struct Document {
     next: Next,
     current: Option<Current>,
     envelope: bool,
-    tables: bool,
-    columns: Option<Arc<Vec<String>>>,
+    form: Form,
+    tables: Tables,
     lost: Option<Lost>,
 }
 
@@ -113,8 +125,8 @@ impl Document {
             next: Next::First,
             current: None,
             envelope: opener == b'[',
-            tables: false,
-            columns: None,
+            form: if opener == b'[' { Form::Array } else { Form::Json },
+            tables: Tables::default(),
             lost: None,
         }
     }
@@ -129,9 +141,9 @@ impl Document {
         self.position
     }
 
-    /// Whether it is the answer of the query API.
-    pub(super) fn is_tables(&self) -> bool {
-        self.tables
+    /// What it has turned out to be so far.
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     /// The first byte that must stay in memory.
@@ -144,7 +156,7 @@ impl Document {
         if !self.envelope {
             return Some(self.start);
         }
-        self.current.as_ref().filter(|current| current.role != Role::Other).map(|current| current.start)
+        self.current.as_ref().filter(|current| current.role != Role::Passed).map(|current| current.start)
     }
 
     /// Lets go of what has outgrown the limit: it will be rejected when its end is known. Call when a step wants more.
@@ -153,6 +165,11 @@ impl Document {
             && let Some(start) = self.held()
             && view.end() - start > self.limit
         {
+            if let Some(current) = self.current.as_mut().filter(|current| self.envelope && current.role == Role::Other)
+            {
+                current.role = Role::Passed;
+                return;
+            }
             self.lost = Some(Lost { start, head: head(view, start..view.end()) });
         }
     }
@@ -186,11 +203,20 @@ impl Document {
                 return Step::More;
             };
             self.position = at;
-            let is_object = matches!(frame, Frame::Root | Frame::Table);
+            if self.next == Next::First && frame == Frame::Records && byte == b'{' && !self.knows_frames(at, view) {
+                return Step::More;
+            }
+            let is_object = matches!(frame, Frame::Root | Frame::Table | Frame::Hits);
             let step = match (is_object, self.next, byte) {
                 // A comma before the end is forgiven.
                 (true, _, b'}') | (false, _, b']') => self.close(view),
                 (_, Next::Separator, b',') => {
+                    self.position += 1;
+                    self.next = Next::Member;
+                    None
+                }
+                // So is one before the first element, and one too many: what a shipper leaves that adds a head and a tail.
+                (false, Next::First | Next::Member, b',') => {
                     self.position += 1;
                     self.next = Next::Member;
                     None
@@ -221,7 +247,7 @@ impl Document {
         match self.frames.pop()? {
             Frame::Root if !self.envelope => Some(self.hand_out(self.start, view, None)),
             Frame::Table => {
-                self.columns = None;
+                self.tables.close();
                 None
             }
             _ => None,
@@ -230,7 +256,9 @@ impl Document {
 
     /// Enters one element of an array.
     fn element(&mut self, frame: Frame, byte: u8) -> Option<Step> {
-        if frame == Frame::Tables && byte == b'{' {
+        let table = frame == Frame::Tables || (self.form == Form::Kusto && self.frames.len() == 1);
+        if table && byte == b'{' {
+            self.tables.open();
             self.enter(Frame::Table, self.position);
             return None;
         }
@@ -243,6 +271,15 @@ impl Document {
         None
     }
 
+    /// Looks whether the first element of a bare array is one of Kusto's frames; false where more bytes are needed to say.
+    fn knows_frames(&mut self, at: u64, view: View<'_>) -> bool {
+        let is_frame = if self.frames.len() > 1 { Some(false) } else { first_key_is(view, at, tables::FRAME_KEY) };
+        if is_frame == Some(true) {
+            self.form = Form::Kusto;
+        }
+        is_frame.is_some()
+    }
+
     /// Enters one member of an object: reads its key and as much after it as tells what its value is. Where that is
     /// not all in memory, nothing moves.
     fn member(&mut self, frame: Frame, view: View<'_>) -> Option<Step> {
@@ -251,46 +288,58 @@ impl Document {
             // A key does not go on for ever.
             return Some(if view.end() - key_at > self.limit { self.broken(key_at) } else { Step::More });
         };
-        let Member { key, value_at, list_of } = match member {
+        let Member { key, value_at, opener, list_of } = match member {
             Ok(member) => member,
             Err(at) => return Some(self.broken(at)),
         };
         let is = |name: &str| key.eq_ignore_ascii_case(name.as_bytes());
         let objects = matches!(list_of, Some(b'{' | b']'));
         match frame {
-            Frame::Root if objects && (is("records") || is("value")) => self.open_envelope(Frame::Records, value_at),
-            Frame::Root if objects && is("tables") => {
-                self.tables = true;
-                self.open_envelope(Frame::Tables, value_at);
+            Frame::Root if objects && (is("records") || is("value") || is("results")) => {
+                self.open_envelope(Frame::Records, value_at, Form::Envelope);
             }
+            Frame::Root if opener == b'{' && is("hits") => self.open_envelope(Frame::Hits, value_at, Form::Envelope),
+            Frame::Hits if objects && is("hits") => self.enter(Frame::Records, value_at),
+            Frame::Root if objects && is("tables") => self.open_envelope(Frame::Tables, value_at, Form::Tables),
             Frame::Table if is("columns") => self.begin(value_at, Role::Columns),
+            Frame::Table if is("tablekind") => self.begin(value_at, Role::Kind),
+            Frame::Table if is("tableid") => self.begin(value_at, Role::Id),
             Frame::Table if is("rows") && list_of.is_some() => return self.rows(value_at, list_of, view),
             _ => self.begin(value_at, Role::Other),
         }
         None
     }
 
+    /// Enters the rows of a table that holds logs; passes over others.
     fn rows(&mut self, at: u64, list_of: Option<u8>, view: View<'_>) -> Option<Step> {
-        if self.columns.is_some() {
+        let primary = self.tables.is_primary();
+        let columns = self.tables.columns();
+        let logs = columns.as_ref().is_some_and(|columns| export::is_of_logs(columns.iter().map(String::as_str)));
+        if logs && primary != Some(false) {
             self.enter(Frame::Rows, at);
             return None;
         }
         self.begin(at, Role::Other);
-        if list_of == Some(b']') {
+        let asked_for = primary.unwrap_or(columns.is_none() || self.tables.is_first());
+        if list_of == Some(b']') || !asked_for {
             return None;
         }
-        Some(Step::Reject {
-            start: at,
-            head: head(view, at..view.end()),
-            reason: "the rows of a table come before its columns, so nobody can tell what they are: \
-                     write \"columns\" before \"rows\""
-                .to_owned(),
+        Some(match columns {
+            Some(columns) => Step::Foreign { start: at, columns },
+            None => Step::Reject {
+                start: at,
+                head: head(view, at..view.end()),
+                reason: "the rows of a table come before its columns, so nobody can tell what they are: \
+                         write \"columns\" before \"rows\""
+                    .to_owned(),
+            },
         })
     }
 
     /// The outermost object turns out to be an envelope: it is no record and need not be held.
-    fn open_envelope(&mut self, frame: Frame, at: u64) {
+    fn open_envelope(&mut self, frame: Frame, at: u64, form: Form) {
         self.envelope = true;
+        self.form = form;
         self.lost = None;
         self.enter(frame, at);
     }
@@ -337,11 +386,20 @@ impl Document {
         match role {
             Role::Record => Some(self.hand_out(start, view, None)),
             Role::Row => {
-                let columns = self.columns.clone();
+                let columns = self.tables.columns();
                 Some(self.hand_out(start, view, columns))
             }
+            Role::Kind | Role::Id => {
+                let text = view.slice(start..self.position);
+                if role == Role::Kind {
+                    self.tables.kind(text)
+                } else {
+                    self.tables.id(text)
+                }
+                None
+            }
             Role::Columns => self.read_columns(start, view),
-            Role::Other => None,
+            Role::Other | Role::Passed => None,
         }
     }
 
@@ -363,26 +421,12 @@ impl Document {
     }
 
     fn read_columns(&mut self, start: u64, view: View<'_>) -> Option<Step> {
-        /// A column of the query API, in the spelling of its present or its first version, or as a bare name.
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Column {
-            Object {
-                #[serde(alias = "Name", alias = "ColumnName", alias = "columnName")]
-                name: String,
-            },
-            Name(String),
-        }
         let range = start..self.position;
         let length = range.end - range.start;
         let (head, reason) = match self.lost.take() {
             Some(lost) => (lost.head, self.oversize(length)),
-            None => match serde_json::from_slice::<Vec<Column>>(view.slice(range.clone())) {
-                Ok(columns) => {
-                    let name = |(Column::Object { name } | Column::Name(name))| name;
-                    self.columns = Some(Arc::new(columns.into_iter().map(name).collect()));
-                    return None;
-                }
+            None => match self.tables.read_columns(view.slice(range.clone())) {
+                Ok(()) => return None,
                 Err(error) => (
                     head(view, range),
                     format!("the columns of a table cannot be read ({error}): each must be an object with a \"name\""),
@@ -419,35 +463,4 @@ pub(super) fn oversize(what: &str, length: u64, limit: u64) -> String {
 /// The first bytes of a range, as many as a reject keeps.
 pub(super) fn head(view: View<'_>, range: Range<u64>) -> Vec<u8> {
     view.slice(range.start..range.end.min(range.start + REJECT_BYTES as u64)).to_vec()
-}
-
-/// A member of an object, as far as it takes to know what to do with it.
-struct Member<'a> {
-    /// The key as it stands between its quotes.
-    key: &'a [u8],
-    value_at: u64,
-    /// Where the value is an array: the first byte of its first element, or `]`.
-    list_of: Option<u8>,
-}
-
-/// Reads the member whose key's quote stands at `key_at`; `None` where too little is in memory, `Err` with the offset
-/// of what is wrong.
-fn look_ahead(view: View<'_>, key_at: u64) -> Option<Result<Member<'_>, u64>> {
-    let mut scan = ValueScan::new();
-    let key_end = match scan.feed(view.from(key_at)) {
-        Fed::More => return None,
-        Fed::Broken(at) => return Some(Err(key_at + at)),
-        Fed::Done(length) => key_at + length,
-    };
-    let (colon_at, colon) = view.token(key_end)?;
-    if colon != b':' {
-        return Some(Err(colon_at));
-    }
-    let (value_at, first) = view.token(colon_at + 1)?;
-    let list_of = match first {
-        b'[' => Some(view.token(value_at + 1)?.1),
-        b',' | b':' | b'}' | b']' => return Some(Err(value_at)),
-        _ => None,
-    };
-    Some(Ok(Member { key: view.slice(key_at + 1..key_end - 1), value_at, list_of }))
 }

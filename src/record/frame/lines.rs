@@ -7,6 +7,7 @@ use memchr::memchr_iter;
 
 use super::cut::{Between, Skip, Until, Why};
 use super::delimited::MAX_HEADER_BYTES;
+use super::foreign;
 use super::value::{Whole, whole};
 use super::{Csv, Document, Flow, Framer, Kind, Mode};
 
@@ -92,20 +93,30 @@ impl<R: Read> Framer<R> {
             let (end, ended) = (view.end(), view.ended);
             return self.wait_or_end(Mode::Start(end), ended);
         };
-        if matches!(byte, b'{' | b'[') {
+        let inner = view.token(at + 1).map(|(_, byte)| byte);
+        if byte == b'[' && inner.is_none() && !view.ended {
+            return self.wait_or_end(Mode::Start(at), false);
+        }
+        // `[` begins the lines of many a log, too.
+        if byte == b'{' || (byte == b'[' && inner.is_none_or(|inner| b"{[]\",".contains(&inner))) {
             self.first = Some(at);
             return self.begin_document(at, byte);
         }
         let rest = view.from(at);
-        let newline = memchr::memchr(b'\n', rest);
-        if newline.is_none() && !view.ended && rest.len() < MAX_HEADER_BYTES {
+        if let Some(csv) = Csv::at_head(rest, at, view.ended) {
+            let form = csv.form();
+            self.mode = Mode::Csv(csv.past(view.end()));
+            self.note_form(form);
+            return Flow::Go;
+        }
+        if !view.ended && rest.len() < MAX_HEADER_BYTES {
             return self.wait_or_end(Mode::Start(at), false);
         }
-        let mode = match Csv::from_header(&rest[..newline.unwrap_or(rest.len())], at) {
-            Some(csv) => Mode::Csv(csv.past(view.end())),
-            None => Mode::Lines(Lines::from(at)),
-        };
-        self.mode = mode;
+        let head = &rest[..rest.len().min(MAX_HEADER_BYTES)];
+        if let Some(refusal) = foreign::refusal(head) {
+            return self.refuse(refusal);
+        }
+        self.mode = Mode::Lines(Lines::from(at));
         Flow::Go
     }
 

@@ -31,7 +31,8 @@ enum Expect {
 /// It knows brackets, strings and what may follow what; it does not look into numbers and words. A wrong order of
 /// tokens is forgiven as long as the line lasts, since then brackets still tell where the value ends and the decoder
 /// can say what is wrong with it. On a later line it breaks the value: what follows is then most likely another record
-/// after one that was cut off. A newline within a string breaks at once, for the same reason.
+/// after one that was cut off. A newline within a string breaks for the same reason, but only where an object or array
+/// with a text in it begins the next line; else somebody forgot to escape it, and the string goes on.
 #[derive(Debug)]
 pub(super) struct ValueScan {
     /// The open brackets: true for an object.
@@ -40,10 +41,20 @@ pub(super) struct ValueScan {
     in_string: bool,
     /// The last byte was a backslash within a string.
     escape: bool,
+    /// A newline within a string, after which only white space and brackets have come.
+    newline: Option<Newline>,
     in_word: bool,
     /// Where the first token out of order stood.
     violation: Option<u64>,
     length: u64,
+}
+
+/// See [`ValueScan::newline`].
+#[derive(Debug, Clone, Copy)]
+struct Newline {
+    /// Counted from the value's first byte.
+    at: u64,
+    bracket: bool,
 }
 
 impl ValueScan {
@@ -53,6 +64,7 @@ impl ValueScan {
             expect: Expect::Value,
             in_string: false,
             escape: false,
+            newline: None,
             in_word: false,
             violation: None,
             length: 0,
@@ -81,7 +93,7 @@ impl ValueScan {
             if self.in_string {
                 at = match self.string(bytes, at) {
                     Ok(next) => next,
-                    Err(broken) => return Fed::Broken(self.length + broken as u64),
+                    Err(broken) => return Fed::Broken(broken),
                 };
                 if !self.in_string && self.open.is_empty() {
                     return Fed::Done(self.length + at as u64);
@@ -132,32 +144,48 @@ impl ValueScan {
         Fed::More
     }
 
-    /// Goes on within a string; gives the index after what was scanned, or that of the newline that breaks it.
-    fn string(&mut self, bytes: &[u8], from: usize) -> Result<usize, usize> {
+    /// Goes on within a string; gives the index after what was scanned, or the newline that breaks it, counted from
+    /// the value's first byte.
+    fn string(&mut self, bytes: &[u8], from: usize) -> Result<usize, u64> {
         let mut at = from;
-        if self.escape && at < bytes.len() {
-            self.escape = false;
-            if bytes[at] == b'\n' {
-                return Err(at);
+        loop {
+            if let Some(newline) = self.newline {
+                at = self.after_newline(newline, bytes, at)?;
             }
-            at += 1;
-        }
-        while let Some(skip) = bytes[at..].iter().position(|byte| STRING_STOP[*byte as usize]) {
-            at += skip;
-            match bytes[at] {
+            if self.escape && at < bytes.len() {
+                self.escape = false;
+                at += usize::from(bytes[at] != b'\n');
+            }
+            let Some(skip) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| STRING_STOP[*byte as usize]))
+            else {
+                return Ok(bytes.len());
+            };
+            at += skip + 1;
+            match bytes[at - 1] {
                 b'"' => {
                     self.in_string = false;
-                    return Ok(at + 1);
+                    return Ok(at);
                 }
-                b'\\' if at + 1 == bytes.len() => {
-                    self.escape = true;
-                    return Ok(at + 1);
-                }
-                b'\\' if bytes[at + 1] != b'\n' => at += 2,
-                b'\\' => return Err(at + 1),
-                _ => return Err(at),
+                b'\\' => self.escape = true,
+                _ => self.newline = Some(Newline { at: self.length + at as u64 - 1, bracket: false }),
             }
         }
+    }
+
+    /// Looks at how the line after a newline in a string begins; gives the index where the string goes on.
+    fn after_newline(&mut self, mut newline: Newline, bytes: &[u8], from: usize) -> Result<usize, u64> {
+        for (at, byte) in bytes.iter().enumerate().skip(from) {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b'{' | b'[' => newline.bracket = true,
+                b'"' if newline.bracket => return Err(newline.at),
+                _ => {
+                    self.newline = None;
+                    return Ok(at);
+                }
+            }
+        }
+        self.newline = Some(newline);
         Ok(bytes.len())
     }
 
@@ -210,6 +238,15 @@ pub(super) fn whole(text: &[u8]) -> Whole {
         Fed::More if scan.violation().is_some() => Whole::Broken,
         Fed::More => Whole::Unfinished,
         Fed::Broken(_) => Whole::Broken,
+    }
+}
+
+/// Where the value that `text` begins with ends by its brackets, whatever is wrong within it; `None` where they do not
+/// tell.
+pub(in crate::record) fn extent(text: &[u8]) -> Option<usize> {
+    match ValueScan::new().feed(text) {
+        Fed::Done(length) => Some(length as usize),
+        Fed::More | Fed::Broken(_) => None,
     }
 }
 
@@ -275,8 +312,14 @@ mod tests {
             (&deep, Fed::Done(20_000)),
             ("{\"a\":1]", Fed::Broken(6)),
             ("[1}", Fed::Broken(2)),
-            ("{\"a\":\"x\n", Fed::Broken(7)),
-            ("{\"a\":\"\\\n", Fed::Broken(7)),
+            ("{\"a\":\"x\n", Fed::More),
+            ("{\"a\":\"x\n{\"", Fed::Broken(7)),
+            ("{\"a\":\"x\n \n [ {\n\"", Fed::Broken(7)),
+            ("{\"a\":\"\\\n{\"", Fed::Broken(7)),
+            ("{\"a\":\"x\ny\"}", Fed::Done(11)),
+            ("{\"a\":\"x\n\n\"}", Fed::Done(11)),
+            ("{\"a\":\"x\n{y}\"}", Fed::Done(13)),
+            ("{\"a\":\"\\\nx\"}", Fed::Done(11)),
             ("{\"a\":1,\n{\"b\":2}\n", Fed::Broken(8)),
             ("{\"a\":\n{\"b\":2}\n{\"c\":3}\n", Fed::Broken(14)),
             ("{\"a\" 1}", Fed::Done(7)),

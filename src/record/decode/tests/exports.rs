@@ -71,7 +71,7 @@ fn both_tables_equal_the_raw_record_in_every_form() {
         decoder.row(&columns, row.to_string().as_bytes(), 0);
         equals_raw(&checked(decoder.finish()), &format!("{table} as a row"));
         let cells: Vec<String> = row.as_array().unwrap().iter().map(csv_text).collect();
-        decoder.csv_row(&columns, cells.join(",").as_bytes(), 0);
+        decoder.csv_row(&columns, b',', cells.join(",").as_bytes(), 0);
         equals_raw(&checked(decoder.finish()), &format!("{table} as CSV"));
         let named: Vec<Value> = columns.iter().map(|name| json!({"name": name, "type": "string"})).collect();
         for tables in [
@@ -98,11 +98,11 @@ fn the_portals_csv_keeps_all_but_the_times_last_digits() {
         ["TimeGenerated [UTC]", "OperationName", "Category", "ResourceId", "httpStatusCode_d"].map(String::from);
     let row = format!("\"10/1/2026, 8:15:30.123 AM\",SecretGet,AuditEvent,{VAULT},200");
     let mut decoder = Decoder::new(ARRIVED);
-    decoder.csv_row(&header, row.as_bytes(), 0);
+    decoder.csv_row(&header, b',', row.as_bytes(), 0);
     let refused = &checked(decoder.finish()).rejects[0].reason;
     assert!(refused.contains("10 January 2026 or 1 October 2026"), "{refused}");
     decoder.dates(Dates { order: Some(Order::MonthFirst), zone: None });
-    decoder.csv_row(&header, row.as_bytes(), 0);
+    decoder.csv_row(&header, b',', row.as_bytes(), 0);
     let decoded = checked(decoder.finish());
     assert_eq!(cell(&decoded, 0, "time"), "2026-10-01T08:15:30.123Z");
     assert_eq!((cell(&decoded, 0, "outcome"), cell(&decoded, 0, "vault_name")), ("success".into(), "kv-pay".into()));
@@ -122,10 +122,10 @@ fn columns_beyond_the_five_hundredth() {
 fn bad_rows_are_rejected_as_they_came() {
     let header = ["TimeGenerated", "OperationName", "_ResourceId"].map(String::from);
     let mut decoder = Decoder::new(ARRIVED);
-    decoder.csv_row(&header, b"2026-10-01T00:00:00Z,SecretGet,x,y", 5);
-    decoder.csv_row(&header, b"never,SecretGet,/providers/microsoft.keyvault/vaults/x", 9);
-    decoder.csv_row(&header, b"\xff", 11);
-    decoder.csv_row(&header, b"\r\n", 12);
+    decoder.csv_row(&header, b',', b"2026-10-01T00:00:00Z,SecretGet,x,y", 5);
+    decoder.csv_row(&header, b',', b"never,SecretGet,/providers/microsoft.keyvault/vaults/x", 9);
+    decoder.csv_row(&header, b',', b"\xff", 11);
+    decoder.csv_row(&header, b',', b"\r\n", 12);
     decoder.row(&header, b"[1,2", 13);
     decoder.row(&header, b"[1,2,3,4]", 14);
     decoder.row(&header, b"{}", 15);

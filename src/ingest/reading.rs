@@ -1,0 +1,193 @@
+//! The reader's thread: inputs to works for the decoders, and what there is to say of each input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::dates::{Halt, Settled};
+use super::pipeline::Progress;
+use super::remarks::{MOST_PROBLEMS, MOST_REMARKS, Remarks};
+use super::work::{self, Work};
+use super::{Options, Report};
+use crate::record::container::{self, ContainerLimits, Contents};
+use crate::record::frame::{Block, FrameError, Framer, Incomplete};
+use crate::record::{Dates, Form};
+use crate::source::{self, Input, Opened, ReadProblem};
+
+/// What the reader knows at the end.
+pub(super) struct Reading {
+    incomplete: u64,
+    forms: BTreeMap<String, u64>,
+    problems: Remarks,
+    tails: Remarks,
+    blanks: Remarks,
+    zones: Remarks,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            incomplete: 0,
+            forms: BTreeMap::new(),
+            problems: Remarks::new(MOST_PROBLEMS, "sources that were not read to their end"),
+            tails: Remarks::new(MOST_REMARKS, "files with such an end"),
+            blanks: Remarks::new(MOST_REMARKS, "files like it"),
+            zones: Remarks::new(MOST_REMARKS, "inputs whose times name no zone and were read as UTC"),
+        }
+    }
+}
+
+impl Reading {
+    /// Notes a tail that is no whole record.
+    fn ends_in(&mut self, name: &str, tail: Option<&Incomplete>) {
+        let Some(tail) = tail else { return };
+        self.incomplete += 1;
+        self.tails.push(|| {
+            format!(
+                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
+                tail.bytes_len, tail.offset
+            )
+        });
+    }
+
+    /// Notes what a whole input was read as; `blank` where not even a piece came of it.
+    fn read_as(&mut self, name: &str, form: Form, encoding: Option<&str>, blank: bool) {
+        let form = encoding.map_or_else(|| form.to_string(), |encoding| format!("{form}, {encoding}"));
+        tracing::info!("'{}' was read as {form}", name.escape_debug());
+        if blank {
+            self.blanks.push(|| format!("'{name}' holds no record (read as {form})"));
+        }
+        *self.forms.entry(form).or_default() += 1;
+    }
+
+    /// Puts what is known into the report.
+    pub(super) fn tell(self, report: &mut Report) {
+        report.incomplete = self.incomplete;
+        report.forms = self.forms;
+        report.problems = self.problems.finish();
+        let before = [self.zones, self.blanks, self.tails].into_iter().flat_map(Remarks::finish);
+        report.remarks.splice(0..0, before);
+    }
+}
+
+/// Where the reader's blocks go.
+pub(super) struct Outlet {
+    begun: Sender<()>,
+    works: Sender<Work>,
+    work: Work,
+}
+
+impl Outlet {
+    pub(super) fn new(begun: Sender<()>, works: Sender<Work>) -> Self {
+        Self { begun, works, work: Work::default() }
+    }
+
+    /// Takes a block in; false once nobody takes works any more, which means that the collector failed and says why.
+    fn put(&mut self, name: &Arc<str>, dates: Dates, block: Block) -> bool {
+        work::cut(block).into_iter().all(|block| !self.work.take(name, dates, block) || self.hand_on())
+    }
+
+    fn hand_on(&mut self) -> bool {
+        let next = self.work.following();
+        self.begun.send(()).is_ok() && self.works.send(std::mem::replace(&mut self.work, next)).is_ok()
+    }
+
+    /// Hands on what is left.
+    fn finish(mut self) {
+        if !self.work.parts.is_empty() {
+            self.hand_on();
+        }
+    }
+}
+
+/// Inputs to works. Ends early when nobody takes works any more.
+pub(super) fn read(
+    inputs: impl IntoIterator<Item = Input>,
+    options: &Options,
+    mut outlet: Outlet,
+    spares: &Receiver<Vec<u8>>,
+    total: &AtomicU64,
+    progress: &Progress,
+) -> Reading {
+    let mut reading = Reading::default();
+    let mut buffer = Vec::new();
+    for input in inputs {
+        let name: Arc<str> = input.name.as_str().into();
+        let mut opened = match source::open(&input, &options.source) {
+            Ok(opened) => opened,
+            Err(error) => {
+                reading.problems.push(|| error.to_string());
+                continue;
+            }
+        };
+        let raw = opened.raw_bytes();
+        let before = total.load(Ordering::Relaxed);
+        let Contents { text, form: told } =
+            match container::open(&mut opened, Opened::take_file, &within(&options.source)) {
+                Ok(contents) => contents,
+                Err(error) => {
+                    reading.problems.push(|| unreadable(&name, &error));
+                    continue;
+                }
+            };
+        let mut framer = Framer::with_buffer(text, &name, options.frame, std::mem::take(&mut buffer));
+        let mut settled = Settled::new(&input, options);
+        let (mut failed, mut blocks) = (false, 0);
+        loop {
+            spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
+            let block = match settled.next_block(&mut framer) {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(halt) => {
+                    reading.problems.push(|| match halt {
+                        Halt::Read(error) => unreadable(&name, &error),
+                        Halt::Dates(problem) => problem,
+                    });
+                    failed = true;
+                    break;
+                }
+            };
+            blocks += 1;
+            total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+            progress(total.load(Ordering::Relaxed));
+            if !outlet.put(&name, settled.dates(), block) {
+                return reading;
+            }
+        }
+        total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(remark) = settled.remark {
+            reading.zones.push(|| remark);
+        }
+        reading.ends_in(&name, framer.incomplete());
+        let form = told.unwrap_or(framer.form());
+        let blank = blocks == 0 && framer.incomplete().is_none() && form != Form::Empty;
+        buffer = framer.into_buffer();
+        if !failed {
+            reading.read_as(&name, form, opened.encoding(), blank);
+        }
+    }
+    outlet.finish();
+    reading
+}
+
+/// The limits on a source, for what is packed within it once more.
+pub(super) fn within(limits: &source::Limits) -> ContainerLimits {
+    ContainerLimits {
+        max_ratio: limits.max_ratio,
+        ratio_free_bytes: limits.ratio_free_bytes,
+        max_bytes: limits.max_decompressed_bytes,
+    }
+}
+
+/// Why a source was refused, or what went wrong in the middle of it, in one sentence.
+fn unreadable(name: &str, error: &FrameError) -> String {
+    match error {
+        FrameError::Refused(refusal) => format!("'{name}' is {refusal}"),
+        FrameError::Read { offset, error } => match ReadProblem::of(error) {
+            Some(problem) => problem.to_string(),
+            None => format!("'{name}' could not be read beyond byte {offset}: {error}"),
+        },
+    }
+}
