@@ -11,6 +11,7 @@ use crate::alert::Severity;
 
 mod alerts;
 mod backtest;
+mod blind;
 mod clock;
 mod context;
 mod days;
