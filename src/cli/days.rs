@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::Int64Type;
 use super::table::{count, counted};
 use super::{note, times};
 use crate::alert::Micros;
-use crate::detection::{Evaluation, Extent, Period, Rule, extent};
+use crate::detection::{Extent, Period, Rule, extent};
 use crate::state::{Noted, Reach, State, StateError};
 use crate::store::{QueryLimits, SessionUse, Store};
 
@@ -56,15 +56,14 @@ impl Days {
         Ok(())
     }
 
-    /// Takes note that these answers reflect what was noted before them.
-    pub fn evaluated(&self, state: &State, evaluations: &[Evaluation]) -> anyhow::Result<()> {
+    /// Takes note that rules were evaluated over periods, and that their answers reflect what was noted before.
+    pub fn evaluated(&self, state: &State, answered: &[(&str, Period)]) -> anyhow::Result<()> {
         let Some(noted) = self.noted else { return Ok(()) };
         let first = self.extent.data.from;
-        let answered = evaluations.iter().filter(|e| e.findings.is_ok()).filter_map(|evaluation| {
-            let period = evaluation.period?;
+        let answered = answered.iter().map(|(rule_id, period)| {
             // No window that ends before the first record can hold one.
             let from = if period.from <= first { period.from.min(first.div_euclid(HOUR) * HOUR) } else { period.from };
-            Some((evaluation.rule_id.as_str(), from, period.to))
+            (*rule_id, from, period.to)
         });
         writable(state.mark_evaluated(&answered.collect::<Vec<_>>(), noted))?;
         Ok(())
@@ -134,7 +133,7 @@ impl Days {
 /// baselines.
 fn told_of_stale(stretches: &[(Micros, Micros)], behind: &[String], rules: usize, end: Micros) -> Option<String> {
     let (first, _) = stretches.first()?;
-    let text = |(from, to): &(Micros, Micros)| format!("{} to {}", times::minute(*from), times::minute(*to));
+    let text = |(from, to): &(Micros, Micros)| format!("from {} to {}", times::minute(*from), times::minute(*to));
     let mut times: Vec<String> = stretches.iter().take(NAMED).map(text).collect();
     if stretches.len() > NAMED {
         times.push(

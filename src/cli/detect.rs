@@ -8,7 +8,7 @@ use datafusion::prelude::SessionContext;
 
 use super::context::{Context, is_forbidden, now};
 use super::days::{self, DAY, Days};
-use super::{FailOn, Format, Outcome, WrongUse, incidents, note, progress, table, text, times};
+use super::{FailOn, Format, Outcome, WrongUse, blind, incidents, note, progress, table, text, times};
 use crate::alert::{Alert, AlertState, Incident};
 use crate::detection::{self, Evaluation, Library, Period, Rule, Trigger};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
@@ -74,6 +74,7 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
     print_incidents(context.format, &state, &alerts)?;
     print(context.format, &alerts)?;
     days.tell(&state, &rules, period.to)?;
+    blind::tell(&store, &rules, run.period).await?;
     Ok(outcome(&run, &alerts, &args.fail_on))
 }
 
@@ -167,24 +168,25 @@ pub async fn evaluate(
     // A file that is not read is a list that detections lack.
     let refused = problems.iter().filter(|p| p.refused).map(|p| format!("a file about the world was not read: {p}"));
     let mut run = Run { period, failed: refused.collect() };
-    for evaluation in &evaluations {
+    let mut answered = Vec::with_capacity(rules.len());
+    for evaluation in evaluations {
         let (Some(asked), Some(rule)) = (evaluation.period, rules.iter().find(|rule| rule.id == evaluation.rule_id))
         else {
             continue;
         };
-        match &evaluation.findings {
-            Ok(findings) => {
-                let mut findings = findings.clone();
+        match evaluation.findings {
+            Ok(mut findings) => {
                 findings.iter_mut().for_each(|finding| names.put(finding));
                 run.period.from = run.period.from.min(asked.from);
                 run.period.to = run.period.to.max(asked.to);
                 state.record(&info(rule), (asked.from, asked.to), &findings, now().timestamp_micros())?;
+                answered.push((rule.id.as_str(), asked));
             }
             Err(error) => run.failed.push(format!("rule {} failed: {error}", rule.id)),
         }
     }
     bar.finish_and_clear();
-    days.evaluated(state, &evaluations)?;
+    days.evaluated(state, &answered)?;
     export(store, state).await?;
     Ok(run)
 }

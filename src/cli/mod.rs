@@ -12,6 +12,7 @@ use crate::state::StateError;
 
 mod alerts;
 mod backtest;
+mod blind;
 mod clock;
 mod context;
 mod days;

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
 use super::days::Days;
-use super::{FailOn, Format, Outcome, clock, detect, ingest, note, serve, table, times};
+use super::{FailOn, Format, Outcome, blind, clock, detect, ingest, note, serve, table, times};
 use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
@@ -62,6 +62,7 @@ pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {
         format => detect::print(format, &alerts)?,
     }
     days.tell(&state, &rules, period.to)?;
+    blind::tell(&store, &rules, period).await?;
     let alerted = detect::outcome(&evaluated, &alerts, &args.fail_on);
     if let Some(listener) = listener {
         serve::until_stopped(state, listener).await?;

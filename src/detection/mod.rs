@@ -8,6 +8,7 @@
 use std::fmt;
 
 mod bind;
+pub mod blind;
 pub mod cases;
 pub mod check;
 pub mod evaluate;

@@ -1,6 +1,7 @@
 //! Records that come late, records that are dated ahead, a clock that is wrong, and what the summary says of each.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -41,10 +42,36 @@ fn wild(n: u64, days: f64) -> Value {
     secret_get(900_000 + n, days * DAY)
 }
 
+/// A place whose configuration leaves these detections on, and no others: a test need not wait for all.
+fn with_rules(rules: &[&str]) -> Place {
+    let place = Place::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/detections");
+    let files = std::fs::read_dir(folder).expect("the detections").flatten();
+    let ids = files.filter_map(|file| file.file_name().to_string_lossy().strip_suffix(".sql").map(str::to_owned));
+    let off: Vec<String> = ids.filter(|id| !rules.contains(&id.as_str())).collect();
+    place.file("kvaudit.toml", format!("[rules]\noff = {off:?}\n"));
+    place
+}
+
+/// The program as of a day.
+fn at(place: &Place, now: &str, args: &[&str]) -> Ran {
+    let mut command = place.command(args);
+    command.env("KVAUDIT_NOW", now);
+    if place.path("kvaudit.toml").exists() {
+        command.env("KVAUDIT_CONFIG", place.path("kvaudit.toml"));
+    }
+    command.stdin(Stdio::null()).output().expect("the program starts").into()
+}
+
+/// The program as of a day after all records, the wild ones too.
+fn kvaudit(place: &Place, args: &[&str]) -> Ran {
+    at(place, LATER, args)
+}
+
 /// As of a day that lies after all records, the wild ones too.
 fn ingest(place: &Place, name: &str, records: &[Value]) {
     let file = place.file(name, lines(records));
-    at(place, LATER, &["ingest", &file.to_string_lossy()]).code(0);
+    kvaudit(place, &["ingest", &file.to_string_lossy()]).code(0);
 }
 
 /// Rule, window and caller of each alert: what must be the same however the records came.
@@ -66,7 +93,7 @@ fn shapes(alerts: &Value) -> Vec<String> {
 }
 
 fn alerts(place: &Place) -> Vec<String> {
-    shapes(&place.run(&["alerts", "list", "--all", "--format", "json"]).code(0).json())
+    shapes(&kvaudit(place, &["alerts", "list", "--all", "--format", "json"]).code(0).json())
 }
 
 fn of_rule<'a>(shapes: &'a [String], rule: &str) -> Vec<&'a String> {
@@ -81,31 +108,31 @@ fn offered(ran: &Ran) -> Option<Vec<String>> {
 }
 
 fn run(place: &Place, args: &[String]) -> Ran {
-    place.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    kvaudit(place, &args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[test]
 fn a_day_that_arrives_late_is_listed_as_stale_until_it_is_evaluated() {
-    let whole = Place::new();
+    let whole = with_rules(&["mass_secret_read"]);
     let file = whole.file("all.json", lines(&log(0..12, &[8])));
-    whole.run(&["run", "--once", &file.to_string_lossy()]).code(0);
+    kvaudit(&whole, &["run", "--once", &file.to_string_lossy()]).code(0);
     let expected = alerts(&whole);
     assert!(!of_rule(&expected, "mass_secret_read").is_empty(), "{expected:?}");
 
     // Night after night; the records of the day of the theft come three days late.
-    let place = Place::new();
+    let place = with_rules(&["mass_secret_read"]);
     let days: Vec<Vec<Value>> = (0..12).map(|day| log(day..day + 1, &[8])).collect();
     ingest(&place, "first.json", &days[..8].concat());
-    place.run(&["detect", "--from", "2026-10-01"]).code(0);
+    kvaudit(&place, &["detect", "--from", "2026-10-01"]).code(0);
     for (name, day) in [("9", 9), ("10", 10)] {
         ingest(&place, name, &days[day]);
-        place.run(&["detect"]).code(0);
+        kvaudit(&place, &["detect"]).code(0);
     }
     ingest(&place, "8", &days[8]);
     ingest(&place, "11", &days[11]);
-    let nightly = place.run(&["detect", "--format", "json"]).code(0);
+    let nightly = kvaudit(&place, &["detect", "--format", "json"]).code(0);
     assert!(nightly.json().is_array(), "the output stays an array of alerts");
-    assert!(nightly.err.contains("stale: windows that ended 2026-10-09 00:00 to "), "{}", nightly.err);
+    assert!(nightly.err.contains("stale: windows that ended from 2026-10-09 00:00 to "), "{}", nightly.err);
     assert!(of_rule(&alerts(&place), "mass_secret_read").is_empty());
 
     let heal = offered(&nightly).expect("a command that heals");
@@ -113,39 +140,39 @@ fn a_day_that_arrives_late_is_listed_as_stale_until_it_is_evaluated() {
     let healed = run(&place, &heal).code(0);
     assert!(!healed.err.contains("stale"), "{}", healed.err);
     assert_eq!(alerts(&place), expected);
-    let quiet = place.run(&["detect"]).code(0);
+    let quiet = kvaudit(&place, &["detect"]).code(0);
     assert!(!quiet.err.contains("stale"), "{}", quiet.err);
 }
 
 #[test]
 fn an_hour_that_was_read_in_part_is_evaluated_again_by_the_next_detect() {
-    let place = Place::new();
+    let place = with_rules(&["mass_secret_read"]);
     let theft: Vec<Value> = (0..60).map(|n| theft(500 + n, 9.0 * DAY + n as f64 * 5.0, n)).collect();
     ingest(&place, "a", &[log(0..9, &[]), theft[..3].to_vec()].concat());
-    place.run(&["detect", "--from", "2026-10-01"]).code(0);
+    kvaudit(&place, &["detect", "--from", "2026-10-01"]).code(0);
     assert!(of_rule(&alerts(&place), "mass_secret_read").is_empty());
     // The rest of that hour comes with the next day and a half: within the time allowed to late records.
     let later: Vec<Value> = log(9..12, &[]).into_iter().take(40).collect();
     ingest(&place, "b", &[theft[3..].to_vec(), later].concat());
-    let next = place.run(&["detect"]).code(0);
+    let next = kvaudit(&place, &["detect"]).code(0);
     assert!(!next.err.contains("stale"), "{}", next.err);
     assert!(!of_rule(&alerts(&place), "mass_secret_read").is_empty());
 }
 
 #[test]
 fn records_in_any_order_give_the_same_alerts_once_they_are_healed() {
-    let whole = Place::new();
+    let whole = with_rules(&["mass_secret_read"]);
     let all = log(0..10, &[2, 5, 9]);
     let file = whole.file("all.json", lines(&all));
-    whole.run(&["run", "--once", &file.to_string_lossy()]).code(0);
+    kvaudit(&whole, &["run", "--once", &file.to_string_lossy()]).code(0);
 
-    let place = Place::new();
+    let place = with_rules(&["mass_secret_read"]);
     let mut last = None;
     // A part holds every third record: each brings records to nearly every hour, the last of them the theft's middle.
     for part in [1, 0, 2] {
         let records: Vec<Value> = all.iter().skip(part).step_by(3).cloned().collect();
         ingest(&place, &part.to_string(), &records);
-        last = Some(place.run(&["detect"]).code(0));
+        last = Some(kvaudit(&place, &["detect"]).code(0));
     }
     let heal = last.as_ref().and_then(offered).expect("a command that heals");
     let healed = run(&place, &heal).code(0);
@@ -155,29 +182,29 @@ fn records_in_any_order_give_the_same_alerts_once_they_are_healed() {
 
 #[test]
 fn a_record_seven_weeks_ahead_does_not_move_the_last_day() {
-    let clean = Place::new();
+    let clean = with_rules(&["mass_secret_read"]);
     ingest(&clean, "a", &log(0..10, &[9]));
-    let expected = shapes(&clean.run(&["detect", "--format", "json"]).code(0).json());
+    let expected = shapes(&kvaudit(&clean, &["detect", "--format", "json"]).code(0).json());
     assert!(!of_rule(&expected, "mass_secret_read").is_empty());
 
-    let place = Place::new();
+    let place = with_rules(&["mass_secret_read"]);
     ingest(&place, "a", &[log(0..10, &[9]), vec![wild(0, 59.5), wild(1, 80.0)]].concat());
-    let found = place.run(&["detect", "--format", "json"]).code(0);
+    let found = kvaudit(&place, &["detect", "--format", "json"]).code(0);
     assert_eq!(shapes(&found.json()), expected);
     for part in ["2 records (kv-shop-prod 2) lie 49 days", "2026-10-10 23:01", "--to 2026-12-20T00:00:01Z"] {
         assert!(found.err.contains(part), "no '{part}' in {}", found.err);
     }
-    let relative = place.run(&["detect", "--from", "24h", "--format", "json"]).code(0);
+    let relative = kvaudit(&place, &["detect", "--from", "24h", "--format", "json"]).code(0);
     assert_eq!(shapes(&relative.json()), expected);
-    let listed = place.run(&["alerts", "list", "--since", "24h", "--format", "json"]).code(0).json();
+    let listed = kvaudit(&place, &["alerts", "list", "--since", "24h", "--format", "json"]).code(0).json();
     assert_eq!(shapes(&listed), expected);
-    let beyond = place.run(&["detect", "--to", "2026-12-20T00:00:01Z", "--from", "2026-11-20", "--rule", "old_tls"]);
+    let beyond = kvaudit(&place, &["detect", "--to", "2026-12-20T00:00:01Z", "--from", "2026-11-20"]);
     assert!(beyond.code(0).err.contains("They were evaluated all the same"));
 }
 
 #[test]
 fn the_summary_names_what_lies_ahead_and_no_vault_is_called_silent_for_it() {
-    let place = Place::new();
+    let place = with_rules(&["log_silence", "old_tls"]);
     // Two vaults that always log, and a third whose one record is dated five days ahead.
     let mut records = log(0..30, &[]);
     let other = |record: &Value, vault: &str| {
@@ -188,19 +215,15 @@ fn the_summary_names_what_lies_ahead_and_no_vault_is_called_silent_for_it() {
     records.extend(twins);
     records.push(other(&wild(0, 35.2), "kv-odd-prod"));
     let file = place.file("all.json", lines(&records));
-    let ran = at(&place, LATER, &["run", "--once", &file.to_string_lossy()]).code(0);
+    let ran = kvaudit(&place, &["run", "--once", &file.to_string_lossy()]).code(0);
     assert!(ran.out.contains("2026-10-01 00:01 to 2026-10-30 23:01 UTC"), "{}", ran.out);
     assert!(ran.err.contains("1 record (kv-odd-prod 1) lie"), "{}", ran.err);
     assert!(of_rule(&alerts(&place), "log_silence").is_empty());
 }
 
-fn at(place: &Place, now: &str, args: &[&str]) -> Ran {
-    place.command(args).env("KVAUDIT_NOW", now).output().expect("the program starts").into()
-}
-
 #[test]
 fn a_clock_that_lies_behind_is_reported_for_what_it_is() {
-    let place = Place::new();
+    let place = with_rules(&["old_tls"]);
     let file = place.file("all.json", lines(&log(0..2, &[])));
     let file: &Path = &file;
     let file = file.to_string_lossy();
@@ -234,8 +257,51 @@ fn damaged_times_are_not_blamed_on_the_clock() {
         record["time"] = json!(format!("{}-01-01T00:00:00Z", 2200 + n * 30));
     }
     let file = place.file("all.json", lines(&records));
-    let ran = place.run(&["ingest", &file.to_string_lossy()]).code(0);
+    let ran = kvaudit(&place, &["ingest", &file.to_string_lossy()]).code(0);
     assert!(ran.err.contains("went to quarantine") && !ran.err.contains("clock is behind"), "{}", ran.err);
     let ran = at(&place, "yesterday", &["ingest", &file.to_string_lossy()]).code(2);
     assert!(ran.err.contains("KVAUDIT_NOW = 'yesterday' is not a time"), "{}", ran.err);
+}
+
+/// Reads by one caller, without some field.
+fn without(records: &[Value], field: &str) -> Vec<Value> {
+    let mut records = records.to_vec();
+    for record in &mut records {
+        for object in ["properties", ""] {
+            let object = if object.is_empty() { &mut *record } else { &mut record[object] };
+            object.as_object_mut().expect("an object").remove(field);
+        }
+    }
+    records
+}
+
+#[test]
+fn detections_that_are_blind_to_a_log_are_named() {
+    let whole = log(0..3, &[2]);
+    let statusless = without(&without(&whole, "httpStatusCode"), "resultSignature");
+    let callerless = without(&whole, "identity");
+    for (records, says, blind, sees) in [
+        (&statusless, "of kv-shop-prod have no status; detections blind to them: ", "mass_secret_read", " near_limit"),
+        (
+            &callerless,
+            "of kv-shop-prod name no caller; detections blind to them: ",
+            "off_hours_read",
+            "unauthenticated_probe",
+        ),
+    ] {
+        let place = with_rules(&["mass_secret_read", "near_limit", "off_hours_read", "unauthenticated_probe"]);
+        let file = place.file("all.json", lines(records));
+        let ran = kvaudit(&place, &["run", "--once", &file.to_string_lossy()]).code(0);
+        // A later command knows it too, from the store.
+        let detected = kvaudit(&place, &["detect", "--format", "json"]).code(0);
+        assert!(detected.json().is_array());
+        for told in [ran.err, detected.err] {
+            let line = told.lines().find(|line| line.contains(says)).unwrap_or_else(|| panic!("no '{says}' in {told}"));
+            assert!(line.contains(blind) && !line.contains(sees), "{line}");
+        }
+    }
+    let place = with_rules(&["mass_secret_read", "near_limit", "off_hours_read", "unauthenticated_probe"]);
+    let file = place.file("all.json", lines(&whole));
+    let ran = kvaudit(&place, &["run", "--once", &file.to_string_lossy()]).code(0);
+    assert!(!ran.err.contains("blind"), "{}", ran.err);
 }
