@@ -33,9 +33,7 @@
 -- +++
 WITH changes AS (
     -- The Activity log tells at the beginning who gains and at the end how it went.
-    -- An access policy may name several.
-    SELECT time, vault_name, subscription_id, resource_group, principal_id, principal_name,
-           unnest(string_to_array(coalesce(target_principal_id, ''), ',')) AS target, granted_permissions,
+    SELECT time, vault_name, subscription_id, resource_group, principal_id, principal_name, target_principal_id, granted_permissions,
            role_definition_id, operation_name, correlation_id, outcome
     FROM events
     WHERE time >= $from - $lookback AND time < $to
@@ -45,14 +43,16 @@ grants AS (
     SELECT vault_name, subscription_id, resource_group, granter, target, min(time) AS time, max(granter_name) AS granter_name,
            max(rights) AS rights
     FROM (
+        -- An access policy may name several.
         SELECT time, vault_name, subscription_id, resource_group, principal_id AS granter, principal_name AS granter_name,
-               target, coalesce(granted_permissions, role_definition_id) AS rights
-        FROM changes WHERE outcome = 'success' AND target <> ''
+               unnest(string_to_array(target_principal_id, ',')) AS target, coalesce(granted_permissions, role_definition_id) AS rights
+        FROM changes WHERE outcome = 'success' AND target_principal_id IS NOT NULL
         UNION ALL
-        SELECT e.time, b.vault_name, b.subscription_id, b.resource_group, b.principal_id, b.principal_name, b.target,
+        SELECT e.time, b.vault_name, b.subscription_id, b.resource_group, b.principal_id, b.principal_name,
+               unnest(string_to_array(b.target_principal_id, ',')),
                coalesce(b.granted_permissions, b.role_definition_id)
         FROM changes b JOIN changes e ON e.correlation_id = b.correlation_id AND e.principal_id = b.principal_id
-        WHERE b.outcome = 'unknown' AND b.target <> '' AND e.outcome = 'success' AND e.time >= b.time
+        WHERE b.outcome = 'unknown' AND b.target_principal_id IS NOT NULL AND e.outcome = 'success' AND e.time >= b.time
     ) AS told
     GROUP BY vault_name, subscription_id, resource_group, granter, target, date_bin($every, time)
 ),

@@ -123,7 +123,7 @@ SELECT
     0.0 AS expected,
     CASE WHEN signs >= 5 THEN 'high' WHEN signs = 4 THEN 'medium' WHEN signs = 3 THEN 'low' ELSE 'informational' END AS severity,
     concat(
-        coalesce(principal_name, principal_id), ' granted ', array_to_string(array_slice(roles, 1, 3), ', '), ' to ',
+        coalesce(principal_name, principal_id), ' granted ', coalesce(nullif(array_to_string(array_slice(roles, 1, 3), ', '), ''), 'a role that the record does not name'), ' to ',
         CASE WHEN to_itself = 1 THEN 'itself' WHEN gained_by IS NULL THEN 'somebody' ELSE array_to_string(array_slice(gained_by, 1, 3), ', ') END,
         ' on ',
         CASE

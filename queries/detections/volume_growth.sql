@@ -110,25 +110,48 @@ judged AS (
                 ELSE (week1 - week3) / 7.0 END AS extra
     FROM told
     WHERE bin >= $from AND bin + $every <= $to
+),
+leading AS (
+    -- The operation that most of the day is.
+    SELECT series, bin, of_vault, first_value(operation_name ORDER BY calls DESC, operation_name) AS operation, max(calls) AS calls
+    FROM (
+        SELECT j.series, j.bin, a.of_vault, a.operation_name, CAST(sum(a.calls) AS BIGINT) AS calls
+        FROM judged j
+        JOIN (
+            SELECT principal_id AS series, hour, operation_name, false AS of_vault, calls
+            FROM activity
+            WHERE hour >= $from - $lookback AND hour < $to AND outcome = 'success' AND principal_id IS NOT NULL AND vault_name IS NOT NULL
+            UNION ALL
+            SELECT vault_name, hour, operation_name, true, calls
+            FROM activity
+            WHERE hour >= $from - $lookback AND hour < $to AND outcome = 'success' AND vault_name IS NOT NULL
+        ) AS a ON a.series = j.series AND a.of_vault = (j.principal_id IS NULL)
+        JOIN operations o ON o.operation_name = a.operation_name
+        WHERE a.hour >= j.bin + $every - $window AND a.hour < j.bin + $every AND o.billed
+        GROUP BY j.series, j.bin, a.of_vault, a.operation_name
+    ) AS parts_of_the_day
+    GROUP BY series, bin, of_vault
 )
 SELECT
-    bin + $every - $window AS window_start,
-    bin + $every AS window_end,
-    principal_id,
-    vault_name,
-    CAST(calls AS DOUBLE) AS observed,
+    j.bin + $every - $window AS window_start,
+    j.bin + $every AS window_end,
+    j.principal_id,
+    j.vault_name,
+    CAST(j.calls AS DOUBLE) AS observed,
     CASE WHEN is_step THEN CAST(busiest AS DOUBLE) ELSE week3 / 7.0 END AS expected,
     CASE WHEN extra >= $low_extra THEN 'low' ELSE 'informational' END AS severity,
     concat(
-        CASE WHEN principal_id IS NULL THEN concat('Vault ', series, ' answered ') ELSE concat(coalesce(principal_name, principal_id), ' made ') END,
-        calls, ' billed operations in the day to ', to_char(bin + $every, '%Y-%m-%d %H:%M'), ' UTC',
+        CASE WHEN j.principal_id IS NULL THEN concat('Vault ', j.series, ' answered ') ELSE concat(coalesce(j.principal_name, j.principal_id), ' made ') END,
+        j.calls, ' billed operations in the day to ', to_char(j.bin + $every, '%Y-%m-%d %H:%M'), ' UTC',
         CASE WHEN is_step THEN concat('; its busiest of ', CAST(round(known / 86400) AS BIGINT), ' days before had ', busiest)
              ELSE concat('; it made ', week1, ' in seven days, ', week2, ' in the seven before and ', week3, ' in the seven before them') END,
-        '. Most of the last six hours is ', CASE WHEN principal_id IS NULL THEN 'of ' ELSE 'on vault ' END, main, ' (', main_calls, '). What came on top costs about $',
+        '. ', CASE WHEN l.calls = j.calls THEN concat('All of them are ', l.operation)
+                   ELSE concat(l.operation, ' makes ', l.calls, ' of the day''s ', j.calls) END,
+        '. Most of the last six hours is ', CASE WHEN j.principal_id IS NULL THEN 'of ' ELSE 'on vault ' END, main, ' (', main_calls, '). What came on top costs about $',
         CAST(CAST(extra * 30 * $price / 10000 AS DECIMAL(14, 2)) AS VARCHAR), ' a month in operations and $',
         CAST(CAST(extra * 30 * $log_price / 10000 AS DECIMAL(14, 2)) AS VARCHAR), ' to log in a workspace.'
     ) AS summary,
-    calls AS event_count,
+    j.calls AS event_count,
     principal_name,
     principal_type,
     CASE WHEN is_step THEN 'step' ELSE 'climb' END AS shape,
@@ -139,6 +162,9 @@ SELECT
     week3 AS seven_days_before_those,
     main AS largest_part,
     main_calls AS largest_part_calls,
+    l.operation AS leading_operation,
+    l.calls AS leading_calls,
     round(known / 86400, 1) AS days_before,
     'outcome = ''success''' AS drilldown_filter
-FROM judged
+FROM judged j
+JOIN leading l ON l.series = j.series AND l.bin = j.bin AND l.of_vault = (j.principal_id IS NULL)
