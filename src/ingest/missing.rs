@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::decode::Tally;
+use crate::record::Tally;
 
 /// Inputs that are remarked on by name; the others are counted.
 const NAMED: usize = 8;

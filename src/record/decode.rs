@@ -14,7 +14,8 @@ use super::fields::{Fields, Slot};
 use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
-use super::time::dates::{Dates, Evidence, Order, Unread};
+use super::tally::Tally;
+use super::time::dates::{Dates, Evidence, Unread};
 use super::trail::Step;
 use super::{REJECT_BYTES, Reject};
 
@@ -35,29 +36,6 @@ pub struct Decoded {
     pub read: u64,
     /// Well-formed records that are not Key Vault's.
     pub skipped: u64,
-}
-
-/// Which events say how they ended and who called. Requests only: a notification has no caller, a challenge none yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Events that have a status.
-    pub with_status: u64,
-    /// Requests without a status whose text does not say either how they ended.
-    pub without_status: u64,
-    /// Events that name their caller.
-    pub with_caller: u64,
-    /// Requests other than challenges whose caller nothing names.
-    pub without_caller: u64,
-}
-
-impl Tally {
-    /// Adds what another part of the input says.
-    pub fn add(&mut self, other: Tally) {
-        self.with_status += other.with_status;
-        self.without_status += other.without_status;
-        self.with_caller += other.with_caller;
-        self.without_caller += other.without_caller;
-    }
 }
 
 /// Decodes records of every shape; one for each worker, reused from block to block.
@@ -446,17 +424,7 @@ fn bad_time(text: Option<&str>, unread: Option<Unread>) -> String {
         (_, None) => {
             format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it")
         }
-        (_, Some(Unread::Unknown)) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
-        (_, Some(Unread::Either { day_first, month_first, .. })) => format!(
-            "time {quoted:?} could be {day_first} or {month_first}: give --dates day-first or --dates month-first"
-        ),
-        (_, Some(Unread::Contradicts(order))) => {
-            let first = if order == Order::DayFirst { "day" } else { "month" };
-            format!("time {quoted:?} is no date with the {first} first, as the other dates of this input have it")
-        }
-        (_, Some(Unread::Local(column))) => {
-            format!("time {quoted:?} of column {column:?} is local: say of which zone with --zone")
-        }
+        (_, Some(unread)) => format!("time {quoted:?} {unread}"),
     }
 }
 

@@ -7,7 +7,7 @@ use super::address::{self, Address};
 use super::batch::{Code, Columns};
 use super::caller::{self, Caller};
 use super::client;
-use super::decode::Tally;
+use super::columns as named;
 use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
 use super::identity::{self, Digest, Inputs};
@@ -17,6 +17,7 @@ use super::operation;
 use super::outcome;
 use super::raw::Intake;
 use super::said;
+use super::tally::{Counted, Tally};
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,9 @@ impl Deriver {
         columns.ingested_at.set(row, origin.arrived);
         request(f, &event, columns);
         what(f, &event, columns);
-        let tally = tally(f, &event, result(f, &event, columns));
+        let outcome = result(f, &event, columns);
+        let (category, operation, identified) = (event.category, event.operation, event.caller.identified());
+        let tally = Tally::of(f, Counted { category, operation, outcome, identified });
         network(f, &event, columns);
         change(f, &event, columns);
         let caller_code = who(&event.caller, known.map(|known| known.code), columns);
@@ -232,7 +235,8 @@ impl<'a> Event<'a> {
             object.name = resource_id.and_then(|id| id.get(name.clone())).or(resource.id.get(name.clone()));
         }
         if object.name.is_none() {
-            object.name = f.text(T::EventObject).or_else(|| f.text(T::Name).filter(|_| is_of_an_object(operation)));
+            object.name =
+                f.text(T::EventObject).or_else(|| f.text(T::Name).filter(|_| named::is_of_an_object(operation)));
         }
         if object.version.is_none() {
             object.version = f.text(T::EventVersion);
@@ -242,34 +246,6 @@ impl<'a> Event<'a> {
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
         Event { category, operation, resource_id, resource, object, caller, address, control_plane }
     }
-}
-
-/// Whether an operation is on one object: of a list, a text in the column of names says nothing.
-fn is_of_an_object(operation: &str) -> bool {
-    matches!(operation::object_type(operation), Some("secret" | "key" | "certificate"))
-        && operation::class(operation) != "list"
-}
-
-/// The vault's name out of a column, which may hold its host.
-fn vault_name(text: &str) -> &str {
-    let host = object::after_scheme(text).unwrap_or(text);
-    host.split(['.', '/', ':']).next().unwrap_or(host)
-}
-
-/// Whether a record has a status and a caller; where it lacks one, whether it ought to have it.
-fn tally(f: &Fields<'_>, event: &Event<'_>, outcome: &str) -> Tally {
-    let (status, caller) = (f.number(N::Status).is_some() || outcome != "unknown", event.caller.identified());
-    let mut tally = Tally { with_status: u64::from(status), with_caller: u64::from(caller), ..Tally::default() };
-    if !(status && caller) && is_request(event) {
-        tally.without_status = u64::from(!status);
-        tally.without_caller = u64::from(!caller && outcome != "challenge");
-    }
-    tally
-}
-
-fn is_request(event: &Event<'_>) -> bool {
-    let audited = event.category.is_some_and(|category| category.eq_ignore_ascii_case("AuditEvent"));
-    audited && !event.control_plane && operation::class(event.operation) != "notify"
 }
 
 fn operation_name<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
@@ -375,7 +351,8 @@ fn place(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> Code {
     }
     let subscription = f.text(T::Subscription).map(caller::lower);
     let group = f.text(T::Group).map(caller::lower);
-    let named = event.object.vault.or(f.text(T::EventVault)).or(f.text(T::Vault).map(vault_name)).map(caller::lower);
+    let named =
+        event.object.vault.or(f.text(T::EventVault)).or(f.text(T::Vault).map(named::vault_name)).map(caller::lower);
     columns.resource.add([
         event.resource_id,
         known.part(&known.subscription).or(subscription.as_deref()),
