@@ -6,10 +6,9 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::ops::Range;
 
 use super::Options;
-use super::pipeline::{decode_block, piece};
+use super::pipeline::decode_block;
 use super::reading::within;
 use crate::record::container;
 use crate::record::decode::Decoder;
@@ -66,12 +65,12 @@ impl<'a> Settled<'a> {
         if let Some(error) = self.failed.take() {
             return Err(Halt::Read(error));
         }
-        let Some(block) = framer.next_block().map_err(Halt::Read)? else { return Ok(None) };
+        let Some(mut block) = framer.next_block().map_err(Halt::Read)? else { return Ok(None) };
         if self.settled || !holds_records(&block) {
             return Ok(Some(block));
         }
         self.settled = true;
-        let evidence = first_records(&block, self.options.dates);
+        let evidence = first_records(&mut block, self.options.dates);
         if evidence.open() {
             self.hold_back(block, framer)?;
             return Ok(self.held.pop_front());
@@ -137,37 +136,30 @@ impl<'a> Settled<'a> {
 fn holds_records(block: &Block) -> bool {
     match &block.pieces {
         Pieces::Lines => !block.bytes.is_empty(),
-        Pieces::Values(ranges) | Pieces::Rows { rows: ranges, .. } | Pieces::Csv { rows: ranges, .. } => {
-            !ranges.is_empty()
-        }
+        Pieces::Values(rows) | Pieces::Rows { rows, .. } | Pieces::Csv { rows, .. } => !rows.is_empty(),
     }
 }
 
-/// What the first records of a block say of their dates; nothing where they are the storage account's own.
-fn first_records(block: &Block, dates: Dates) -> Evidence {
+/// What the first records of a block say of their dates; nothing where they are the storage account's own. The block is
+/// as before when this returns.
+fn first_records(block: &mut Block, dates: Dates) -> Evidence {
     if matches!(block.pieces, Pieces::Lines | Pieces::Values(_)) && is_raw(&block.bytes) {
         return Evidence::default();
     }
     let mut scout = Decoder::scout(dates);
-    let first = |ranges: &[Range<u32>]| ranges[..ranges.len().min(FIRST_RECORDS)].to_vec();
-    match &block.pieces {
+    let mut first = block.pieces.clone();
+    match &mut first {
         Pieces::Lines => {
             let ends = memchr::memchr_iter(b'\n', &block.bytes);
             let end = ends.take(FIRST_RECORDS).last().map_or(block.bytes.len(), |end| end + 1);
             scout.lines(&block.bytes[..end], block.offset);
         }
-        Pieces::Values(ranges) => first(ranges).iter().for_each(|range| {
-            let (text, offset) = piece(block, range);
-            scout.value(text, offset);
-        }),
-        Pieces::Rows { columns, rows } => first(rows).iter().for_each(|range| {
-            let (text, offset) = piece(block, range);
-            scout.row(columns, text, offset);
-        }),
-        Pieces::Csv { header, delimiter, rows } => first(rows).iter().for_each(|range| {
-            let (text, offset) = piece(block, range);
-            scout.csv_row(header, *delimiter, text, offset);
-        }),
+        Pieces::Values(rows) | Pieces::Rows { rows, .. } | Pieces::Csv { rows, .. } => {
+            rows.truncate(FIRST_RECORDS);
+            let all = std::mem::replace(&mut block.pieces, first);
+            decode_block(&mut scout, block);
+            block.pieces = all;
+        }
     }
     scout.evidence()
 }

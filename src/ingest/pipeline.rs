@@ -108,14 +108,11 @@ fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::
     }
 }
 
-/// The bytes of one piece of a block, and their offset in the input.
-pub(super) fn piece<'b>(block: &'b Block, range: &std::ops::Range<u32>) -> (&'b [u8], u64) {
-    (&block.bytes[range.start as usize..range.end as usize], block.offset + u64::from(range.start))
-}
-
 /// Hands every piece of a block to a decoder.
 pub(super) fn decode_block(decoder: &mut Decoder, block: &Block) {
-    let piece = |range: &std::ops::Range<u32>| piece(block, range);
+    let piece = |range: &std::ops::Range<u32>| {
+        (&block.bytes[range.start as usize..range.end as usize], block.offset + u64::from(range.start))
+    };
     match &block.pieces {
         Pieces::Lines => decoder.lines(&block.bytes, block.offset),
         Pieces::Values(ranges) => {

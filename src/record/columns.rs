@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::fields::{N, R, Slot, T};
+use super::{object, operation};
 
 /// What the names of a line stand for, and the names, flattened and without underscores.
 struct Line {
@@ -118,12 +119,22 @@ pub(super) fn without_type(path: &str) -> Option<&str> {
     matches!(suffix, "s" | "d" | "b" | "g" | "t").then_some(bare)
 }
 
-/// A column's name without the zone in brackets behind it: `TimeGenerated [UTC]`.
-pub(super) fn without_zone(name: &str) -> &str {
-    match name.strip_suffix(']').and_then(|head| head.rsplit_once('[')) {
-        Some((head, _)) if !head.trim().is_empty() => head.trim_end(),
-        _ => name,
-    }
+/// A column's name without the zone or unit in brackets behind it: `TimeGenerated [UTC]`, `Duration (ms)`.
+pub(super) fn without_brackets(name: &str) -> &str {
+    let head = |open: char, close: char| Some(name.strip_suffix(close)?.rsplit_once(open)?.0.trim_end());
+    head('[', ']').or_else(|| head('(', ')')).filter(|head| !head.is_empty()).unwrap_or(name)
+}
+
+/// Whether an operation is on one object: of a list, a text in the column of names says nothing.
+pub(super) fn is_of_an_object(operation: &str) -> bool {
+    matches!(operation::object_type(operation), Some("secret" | "key" | "certificate"))
+        && operation::class(operation) != "list"
+}
+
+/// The vault's name out of a column, which may hold its host.
+pub(super) fn vault_name(text: &str) -> &str {
+    let host = object::after_scheme(text).unwrap_or(text);
+    host.split(['.', '/', ':']).next().unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -165,14 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_in_brackets_is_no_part_of_the_name() {
+    fn what_stands_in_brackets_is_no_part_of_the_name() {
         for (name, bare) in [
             ("TimeGenerated [UTC]", "TimeGenerated"),
             ("timestamp [Local Time]", "timestamp"),
+            ("Timestamp (UTC)", "Timestamp"),
+            ("Duration (ms)", "Duration"),
             ("[UTC]", "[UTC]"),
             ("Caller", "Caller"),
         ] {
-            assert_eq!(without_zone(name), bare);
+            assert_eq!(without_brackets(name), bare);
         }
     }
 }

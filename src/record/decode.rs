@@ -16,7 +16,7 @@ use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
 use super::tally::{Skipped, Tally};
-use super::time::dates::{Dates, Evidence, Order, Unread};
+use super::time::dates::{Dates, Evidence, Unread};
 use super::trail::Step;
 use super::{Ahead, REJECT_BYTES, Reject};
 
@@ -498,17 +498,7 @@ fn bad_time(text: Option<&str>, unread: Option<Unread>) -> String {
         (_, None) => {
             format!("time {quoted:?} is not between 2015 and a day after arrival: check the clock that wrote it")
         }
-        (_, Some(Unread::Unknown)) => format!("time {quoted:?} is in no known form: expected RFC 3339"),
-        (_, Some(Unread::Either { day_first, month_first, .. })) => format!(
-            "time {quoted:?} could be {day_first} or {month_first}: give --dates day-first or --dates month-first"
-        ),
-        (_, Some(Unread::Contradicts(order))) => {
-            let first = if order == Order::DayFirst { "day" } else { "month" };
-            format!("time {quoted:?} is no date with the {first} first, as the other dates of this input have it")
-        }
-        (_, Some(Unread::Local(column))) => {
-            format!("time {quoted:?} of column {column:?} is local: say of which zone with --zone")
-        }
+        (_, Some(unread)) => format!("time {quoted:?} {unread}"),
     }
 }
 

@@ -8,7 +8,8 @@ use super::address::{self, Address};
 use super::batch::{Code, Columns};
 use super::caller::{self, Caller};
 use super::client;
-use super::completeness::Completeness;
+use super::columns as named;
+use super::completeness::{Completeness, Counted};
 use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
 use super::identity::{self, Digest, Inputs};
@@ -143,7 +144,9 @@ impl Deriver {
         columns.ingested_at.set(row, origin.arrived);
         request(f, &event, columns);
         what(f, &event, columns);
-        let said = completeness(f, &event, result(f, &event, columns));
+        let outcome = result(f, &event, columns);
+        let (category, operation, identified) = (event.category, event.operation, event.caller.identified());
+        let said = Completeness::of(f, Counted { category, operation, outcome, identified });
         network(f, &event, columns);
         change(f, &event, columns);
         let caller_code = who(&event.caller, known.map(|known| known.code), columns);
@@ -247,7 +250,7 @@ impl<'a> Event<'a> {
         if object.name.is_none() {
             object.name = f
                 .text(T::EventObject)
-                .or_else(|| f.text(T::Name).filter(|_| is_of_an_object(operation)))
+                .or_else(|| f.text(T::Name).filter(|_| named::is_of_an_object(operation)))
                 .map(object::canonical);
         }
         if object.version.is_none() {
@@ -262,35 +265,6 @@ impl<'a> Event<'a> {
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
         Event { category, operation, resource_id, resource, object, caller, address, control_plane, policy }
     }
-}
-
-/// Whether an operation is on one object: of a list, a text in the column of names says nothing.
-fn is_of_an_object(operation: &str) -> bool {
-    matches!(operation::object_type(operation), Some("secret" | "key" | "certificate"))
-        && operation::class(operation) != "list"
-}
-
-/// The vault's name out of a column, which may hold its host.
-fn vault_name(text: &str) -> &str {
-    let host = object::after_scheme(text).unwrap_or(text);
-    host.split(['.', '/', ':']).next().unwrap_or(host)
-}
-
-/// Whether a record has a status and a caller; where it lacks one, whether it ought to have it.
-fn completeness(f: &Fields<'_>, event: &Event<'_>, outcome: &str) -> Completeness {
-    let (status, caller) = (f.number(N::Status).is_some() || outcome != "unknown", event.caller.identified());
-    let mut said =
-        Completeness { with_status: u64::from(status), with_caller: u64::from(caller), ..Completeness::default() };
-    if !(status && caller) && is_request(event) {
-        said.without_status = u64::from(!status);
-        said.without_caller = u64::from(!caller && outcome != "challenge");
-    }
-    said
-}
-
-fn is_request(event: &Event<'_>) -> bool {
-    let audited = event.category.is_some_and(|category| category.eq_ignore_ascii_case("AuditEvent"));
-    audited && !event.control_plane && operation::class(event.operation) != "notify"
 }
 
 fn operation_name<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
@@ -404,7 +378,8 @@ fn place(f: &Fields<'_>, event: &Event<'_>, columns: &mut Columns) -> Code {
     }
     let subscription = f.text(T::Subscription).map(caller::lower);
     let group = f.text(T::Group).map(caller::lower);
-    let named = event.object.vault.or(f.text(T::EventVault)).or(f.text(T::Vault).map(vault_name)).map(caller::lower);
+    let named =
+        event.object.vault.or(f.text(T::EventVault)).or(f.text(T::Vault).map(named::vault_name)).map(caller::lower);
     columns.resource.add([
         event.resource_id,
         known.part(&known.subscription).or(subscription.as_deref()),

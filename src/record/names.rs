@@ -136,7 +136,7 @@ pub(super) fn column(path: &str) -> Slot {
 /// What a column's name in the header of a table tells: (a time, an operation).
 pub(super) fn tells(name: &str) -> (bool, bool) {
     let mut path = String::new();
-    flatten(columns::without_zone(name.trim()), &mut path);
+    flatten(columns::without_brackets(name.trim()), &mut path);
     let slot = match column(&path) {
         Slot::Alias(alias) => columns::slot(alias),
         slot => slot,
@@ -353,7 +353,7 @@ mod tests {
     /// What a column stands for, by people's names too.
     fn meaning(key: &str) -> Slot {
         let mut path = String::new();
-        flatten(columns::without_zone(key), &mut path);
+        flatten(columns::without_brackets(key), &mut path);
         match column(&path) {
             Slot::Alias(alias) => columns::slot(alias),
             slot => slot,

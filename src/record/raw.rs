@@ -162,7 +162,7 @@ impl Intake {
             return slot;
         }
         if self.path.is_empty() && place == Place::Top {
-            names::flatten(columns::without_zone(&name), &mut self.path);
+            names::flatten(columns::without_brackets(&name), &mut self.path);
             let slot = names::column(&self.path);
             self.path.clear();
             return slot;

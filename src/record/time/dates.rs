@@ -18,6 +18,12 @@ pub enum Order {
     MonthFirst,
 }
 
+impl Order {
+    fn first(self) -> &'static str {
+        if self == Order::DayFirst { "day" } else { "month" }
+    }
+}
+
 /// A text that names no order of dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write day-first or month-first")]
@@ -89,12 +95,14 @@ pub struct Dates {
     pub zone: Option<Zone>,
 }
 
-/// Why a time was not read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a time was not read: what stands behind the time in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::record) enum Unread {
     /// It is in no known form.
+    #[error("is in no known form: expected RFC 3339; docs/records.md lists what else is read")]
     Unknown,
     /// Day and month could change places: both readings.
+    #[error("could be {day_first} or {month_first}: give --dates day-first or --dates month-first")]
     Either {
         day_first: String,
         month_first: String,
@@ -102,8 +110,10 @@ pub(in crate::record) enum Unread {
         dots: bool,
     },
     /// It allows only the other order than the input's.
+    #[error("is no date with the {} first, as the other dates of this input have it", .0.first())]
     Contradicts(Order),
     /// Its column is in a local time that nobody named.
+    #[error("of column '{0}' is local: say of which zone with --zone")]
     Local(String),
 }
 
@@ -173,10 +183,20 @@ enum Said {
 }
 
 fn zone_of(column: &str) -> Said {
-    let Some(inner) = column.trim_end().strip_suffix(']').and_then(|head| Some(head.rsplit_once('[')?.1)) else {
-        return Said::Nothing;
-    };
-    inner.parse().map_or(Said::Local, Said::Zone)
+    let Some((inner, square)) = bracketed(column) else { return Said::Nothing };
+    match inner.parse() {
+        Ok(zone) => Said::Zone(zone),
+        // The portal's own brackets hold nothing but a zone; people's may hold anything.
+        Err(_) if square || inner.to_ascii_lowercase().contains("local") => Said::Local,
+        Err(_) => Said::Nothing,
+    }
+}
+
+/// What stands in brackets at the end of a column's name, and whether they are square.
+fn bracketed(column: &str) -> Option<(&str, bool)> {
+    let column = column.trim_end();
+    let inner = |open: char, close: char| Some(column.strip_suffix(close)?.rsplit_once(open)?.1);
+    inner('[', ']').map(|inner| (inner, true)).or_else(|| Some((inner('(', ')')?, false)))
 }
 
 /// What the rows of an input say about the order of day and month; bounded, whatever their number.

@@ -64,8 +64,10 @@ fn decimal(text: &str) -> Option<(i128, String)> {
 
 /// A day of a spreadsheet and its time, to the millisecond that spreadsheets keep; in nobody's zone.
 fn serial(text: &str) -> Option<Stamp> {
-    let plain = text.len() <= 24 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let days: f64 = if plain { text.parse().ok()? } else { return None };
+    if text.len() > 24 || !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')) {
+        return None;
+    }
+    let days: f64 = text.replacen(',', ".", 1).parse().ok()?;
     if !SERIALS.contains(&days) {
         return None;
     }

@@ -94,6 +94,7 @@ fn two_numbers_and_a_year_are_read_in_the_order_of_the_input() {
 #[test]
 fn serial_numbers_of_spreadsheets() {
     assert_eq!(micros("46331.62783564815"), micros("2026-11-05T15:04:05Z"));
+    assert_eq!(micros("46331,62783564815"), micros("2026-11-05T15:04:05Z"));
     assert_eq!(micros("46331"), micros("2026-11-05T00:00:00Z"));
 }
 
@@ -110,6 +111,8 @@ fn a_zone_is_the_texts_the_columns_or_the_users() {
         (zone("+01:00"), text, "TimeGenerated [UTC]", "2026-11-05T15:04:05Z"),
         (zone("+01:00"), text, "timestamp [Local Time]", "2026-11-05T14:04:05Z"),
         (Dates::default(), text, "timestamp [UTC+02:00]", "2026-11-05T13:04:05Z"),
+        (zone("+01:00"), text, "Timestamp (UTC)", "2026-11-05T15:04:05Z"),
+        (zone("+01:00"), text, "Timestamp (of the event)", "2026-11-05T14:04:05Z"),
         (zone("+01:00"), "2026-11-05T15:04:05Z", "timestamp [Local]", "2026-11-05T15:04:05Z"),
         (zone("+01:00"), "1793891045", "TimeGenerated", "2026-11-05T15:04:05Z"),
         (zone("Europe/Berlin"), text, "TimeGenerated", "2026-11-05T14:04:05Z"),
@@ -122,6 +125,7 @@ fn a_zone_is_the_texts_the_columns_or_the_users() {
     }
     let local = Dates::default().read(text, "timestamp [Local]");
     assert_eq!(local, Err(Unread::Local("timestamp [Local]".into())));
+    assert!(Dates::default().read(text, "Time (local)").is_err());
     for text in ["", "somewhere", "+25:00", "CET or so", "+"] {
         assert!(text.parse::<Zone>().is_err(), "{text}");
     }

@@ -1,6 +1,7 @@
 //! Log Analytics: rows of both tables in every form they are exported in equal the raw record.
 
 use super::*;
+use crate::record::Order;
 
 fn diagnostics() -> Value {
     json!({
