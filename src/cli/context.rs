@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
+use super::limits::remove;
 use super::{Format, Global, note};
 use crate::config::Config;
 use crate::detection::{Library, Overrides};
 use crate::state::State;
-use crate::store::{Access, CONTEXT_FOLDER, Store};
+use crate::store::{Access, CONTEXT_FOLDER, Spill, Store};
 use crate::world::{self, Problem, World};
 
 /// The checked start of a command.
@@ -20,6 +21,21 @@ pub struct Context {
     pub format: Format,
     /// Whether a progress bar may show.
     pub progress: bool,
+    /// How much log was asked for.
+    pub verbose: u8,
+    /// Where the configuration was read from.
+    pub config_file: Option<PathBuf>,
+    /// Where this command's queries spill.
+    spill: Leftovers,
+}
+
+/// A directory that goes with the command.
+struct Leftovers(PathBuf);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
 }
 
 impl Context {
@@ -29,12 +45,25 @@ impl Context {
         if let Some(store) = &global.store {
             config.store = store.clone();
         }
-        Ok(Context { config, format: global.format, progress: !global.no_progress })
+        let spill = Leftovers(std::env::temp_dir().join(format!("kvaudit-{}", uuid::Uuid::new_v4().simple())));
+        let (progress, config_file) = (!global.no_progress, global.config.clone());
+        Ok(Context { config, format: global.format, progress, verbose: global.verbose, config_file, spill })
+    }
+
+    /// The directory in which this command's queries spill; it is made when a session is.
+    pub fn spill(&self) -> PathBuf {
+        self.spill.0.clone()
+    }
+
+    /// The same for a process that this command starts.
+    pub fn spill_apart(&self) -> PathBuf {
+        self.spill.0.with_extension("apart")
     }
 
     /// Opens the store, making it first where that is allowed.
     pub async fn store(&self, access: Access) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.config.store, access).await?)
+        let store = Store::open(&self.config.store, access).await?;
+        Ok(store.with_spill(Spill { dir: Some(self.spill()), bytes: self.config.limits.spill }))
     }
 
     /// Reads the files about the world, as they are now, and says on standard error what is wrong with them.

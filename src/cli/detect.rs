@@ -6,7 +6,9 @@ use std::io::Write;
 use clap::Args;
 
 use super::context::{Context, now};
-use super::{FailOn, Format, Outcome, WrongUse, incidents, note, progress, table, text, times};
+use super::{
+    FailOn, Format, Outcome, RuleTime, WrongUse, apart, incidents, no_rule, note, progress, table, text, times,
+};
 use crate::alert::{Alert, AlertState, Incident, Micros};
 use crate::detection::{self, Library, Period, Rule};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
@@ -31,6 +33,8 @@ pub struct DetectArgs {
     rules: Vec<String>,
     #[command(flatten)]
     fail_on: FailOn,
+    #[command(flatten)]
+    pub(super) rule_time: RuleTime,
 }
 
 pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outcome> {
@@ -58,7 +62,7 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
         .into());
     }
     let period = Period { from: from.max(first), to: to.min(end) };
-    let rules = library.choose(&args.rules).map_err(WrongUse)?;
+    let rules = library.choose(&args.rules).map_err(no_rule)?;
     if period.from >= period.to {
         note(&format!(
             "there are no records from {} to {} UTC: the store's are from {} to {}",
@@ -111,7 +115,7 @@ impl Run {
 
 /// A sentence for each of the user's files that is no detection.
 pub fn broken(library: &Library) -> Vec<String> {
-    library.broken().iter().map(|error| format!("a detection could not be read: {error}")).collect()
+    library.broken().map(|error| format!("a detection could not be read: {error}")).collect()
 }
 
 /// Evaluates the rules, stores findings and alerts, and exports the alerts as a table. A rule that fails does not stop the others.
@@ -125,13 +129,14 @@ pub async fn evaluate(
     let (world, problems) = context.world(store);
     let names = world.names();
     let session = store.with_world(&world).session(SessionUse::Detection).await?;
+    let session = detection::RuleTime(context.config.limits.rule_time).session(&session);
     detection::functions::register(&session);
     let bar = progress::steps(context.progress, rules.len() as u64);
     let told = |p: detection::evaluate::Progress<'_>| {
         bar.set_position(p.done as u64);
         bar.set_message(p.next.unwrap_or_default().to_owned());
     };
-    let evaluations = detection::evaluate_all(&session, rules.iter().copied(), period, told).await?;
+    let evaluations = apart::evaluate_all(context, store, &session, rules, period, told).await?;
     // A file that is not read is a list that detections lack.
     let refused = problems.iter().filter(|p| p.refused).map(|p| format!("a file about the world was not read: {p}"));
     let mut run = Run { period, failed: refused.collect() };

@@ -6,7 +6,7 @@ use clap::Args;
 use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
-use super::{FailOn, Format, Outcome, detect, ingest, note, serve, table, times};
+use super::{FailOn, Format, Outcome, RuleTime, detect, ingest, note, serve, table, times};
 use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
@@ -32,6 +32,8 @@ pub struct RunArgs {
     listen: serve::Listen,
     #[command(flatten)]
     fail_on: FailOn,
+    #[command(flatten)]
+    pub(super) rule_time: RuleTime,
 }
 
 pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {

@@ -129,10 +129,7 @@ fn read(
         total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(tail) = framer.incomplete() {
             reading.incomplete += 1;
-            reading.remarks.push(format!(
-                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
-                tail.bytes_len, tail.offset
-            ));
+            reading.remarks.push(unfinished(&name, tail.bytes_len, tail.offset));
         }
     }
     if !work.parts.is_empty() {
@@ -140,6 +137,20 @@ fn read(
         let _ = works.send(work);
     }
     reading
+}
+
+/// What is missing at the end of a source: of a record, or only what closes the document around its records.
+fn unfinished(name: &str, bytes: u64, offset: u64) -> String {
+    match bytes {
+        0 => format!(
+            "'{name}' ends at offset {offset} without the bracket that closes its list of records: the records before it were \
+             read, and more are read when they are there"
+        ),
+        bytes => format!(
+            "'{name}' ends in {bytes} bytes at offset {offset} that are no whole record yet: they are read when the rest is \
+             there"
+        ),
+    }
 }
 
 /// What went wrong in the middle of a source, in one sentence.
