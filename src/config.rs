@@ -2,8 +2,9 @@
 //! and no arguments; `cli` lays those over it, in rising order.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -21,7 +22,17 @@ struct Raw {
     rules: RawRules,
     ingest: RawIngest,
     detect: RawDetect,
+    limits: RawLimits,
     context: RawContext,
+}
+
+/// What questions may take; sizes in MiB.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    rule_time: Option<String>,
+    rule_memory: Option<u64>,
+    spill: Option<u64>,
 }
 
 /// Files about the world: docs/context.md.
@@ -79,6 +90,24 @@ pub struct ContextFiles {
     pub addresses: Option<Vec<PathBuf>>,
 }
 
+/// What detections and queries may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest time of one detection for the period it is asked about.
+    pub rule_time: Duration,
+    /// Most bytes of memory for the detections of the user's own folder.
+    pub rule_memory: u64,
+    /// Most bytes of intermediate rows on disk.
+    pub spill: u64,
+}
+
+impl Default for Limits {
+    /// Ten minutes, two GiB and two GiB.
+    fn default() -> Self {
+        Limits { rule_time: Duration::from_secs(600), rule_memory: 2 << 30, spill: 2 << 30 }
+    }
+}
+
 /// Checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -102,6 +131,8 @@ pub struct Config {
     pub dates: Option<String>,
     /// Zone of times that name none; `cli` reads it as it reads `--zone`.
     pub zone: Option<String>,
+    /// What detections and queries may take.
+    pub limits: Limits,
     /// Files about the world.
     pub context: ContextFiles,
 }
@@ -136,9 +167,16 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|e| ConfigError::Unreadable { path: path.to_owned(), reason: e.to_string() })?;
         let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
-        let raw: Raw = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+        let raw: Raw = toml::from_str(&text).map_err(|e| invalid(on_one_line(&text, &e)))?;
         check(raw, path.parent().unwrap_or(Path::new("."))).map_err(invalid)
     }
+}
+
+/// What is wrong with a file, and on which line.
+fn on_one_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count() + 1);
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
 }
 
 /// Paths in a file are relative to the file.
@@ -174,6 +212,7 @@ fn check(raw: Raw, base: &Path) -> Result<Config, String> {
         allowed_lateness: lateness(raw.detect.allowed_lateness.as_deref())?,
         dates: raw.ingest.dates,
         zone: raw.ingest.zone,
+        limits: limits(&raw.limits)?,
         context: context(raw.context, base),
     })
 }
@@ -189,6 +228,33 @@ fn lateness(text: Option<&str>) -> Result<i64, String> {
     if micros > 100 * 86_400_000_000 { Err(wrong()) } else { Ok(micros) }
 }
 
+fn limits(raw: &RawLimits) -> Result<Limits, String> {
+    const MIB: std::ops::RangeInclusive<u64> = 64..=1_048_576;
+    let usual = Limits::default();
+    let bytes = |name: &str, mib: Option<u64>, usual: u64| match mib {
+        Some(mib) if !MIB.contains(&mib) => {
+            Err(format!("limits.{name} = {mib} is not between {} and {} (MiB)", MIB.start(), MIB.end()))
+        }
+        mib => Ok(mib.map_or(usual, |mib| mib << 20)),
+    };
+    let time = raw.rule_time.as_deref().map(|text| {
+        rule_time(text).map_err(|why| format!("limits.rule_time = '{text}' is not a length of time: {why}"))
+    });
+    Ok(Limits {
+        rule_time: time.transpose()?.unwrap_or(usual.rule_time),
+        rule_memory: bytes("rule_memory", raw.rule_memory, usual.rule_memory)?,
+        spill: bytes("spill", raw.spill, usual.spill)?,
+    })
+}
+
+/// A length of time for a detection.
+pub fn rule_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() && time <= Duration::from_secs(366 * 86_400) => Ok(time),
+        _ => Err("write a number and its unit, such as 90s or 10m, up to a year".to_owned()),
+    }
+}
+
 fn context(raw: RawContext, base: &Path) -> ContextFiles {
     let there = |path: Option<PathBuf>| path.map(|p| base.join(p));
     ContextFiles {
@@ -202,11 +268,24 @@ fn context(raw: RawContext, base: &Path) -> ContextFiles {
     }
 }
 
-/// An address and port. `localhost` is the one name that needs no resolver, which could answer anything.
+/// An address and a port, or an address alone: then the port is that of [`DEFAULT_LISTEN`]. `localhost` is the one name that
+/// needs no resolver, which could answer anything.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let plain = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    let written = plain.parse();
-    written.map_err(|_| "write an address and a port, such as 127.0.0.1:8474 or [::1]:8474".to_owned())
+    let wrong = || format!("write an address and a port, such as {DEFAULT_LISTEN}, localhost:8474 or [::1]:8474");
+    let usual = || DEFAULT_LISTEN.parse::<SocketAddr>().expect("the default is an address").port();
+    let localhost = |host: &str| host.eq_ignore_ascii_case("localhost");
+    if localhost(text) {
+        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), usual()));
+    }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && localhost(host)
+    {
+        let port = port.parse().map_err(|_| wrong())?;
+        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    }
+    let alone = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let alone = alone.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, usual()));
+    text.parse().or(alone).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -237,6 +316,13 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_lengths_of_time_and_mebibytes() {
+        let read = load("[limits]\nrule_time = '90s'\nspill = 128\n").unwrap().limits;
+        let expected = Limits { rule_time: Duration::from_secs(90), spill: 128 << 20, ..Limits::default() };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("stroe = 'x'", "stroe"),
@@ -244,6 +330,10 @@ mod tests {
             ("listen = 'everywhere'", "'everywhere' is no address"),
             ("[ingest]\nmax_record_bytes = 5", "max_record_bytes"),
             ("[detect]\nallowed_lateness = 'soon'", "'soon' is not a length of time"),
+            ("[limits]\nrule_time = 'soon'", "rule_time = 'soon' is not a length of time"),
+            ("[limits]\nrule_time = '0s'", "rule_time = '0s' is not"),
+            ("[limits]\nspill = 1", "spill = 1 is not between 64"),
+            ("[limits]\nrule_memory = 99999999", "rule_memory"),
         ] {
             assert!(load(text).unwrap_err().contains(part), "{text}");
         }
@@ -254,8 +344,14 @@ mod tests {
         for (text, read) in [
             ("127.0.0.1:8474", Some("127.0.0.1:8474")),
             ("localhost:0", Some("127.0.0.1:0")),
+            ("LocalHost:8080", Some("127.0.0.1:8080")),
+            ("localhost", Some("127.0.0.1:8474")),
+            ("127.0.0.1", Some("127.0.0.1:8474")),
+            ("::1", Some("[::1]:8474")),
+            ("[::1]", Some("[::1]:8474")),
             ("[::1]:80", Some("[::1]:80")),
-            ("localhost", None),
+            ("localhost:", None),
+            ("localhost.example.com:80", None),
             ("localhost:99999", None),
             ("example.com:80", None),
             (":8474", None),

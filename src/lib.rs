@@ -3,6 +3,9 @@
 //! The modules stand in the order of the data. Each knows those above it and none below it;
 //! ARCHITECTURE.md says who may import whom, and a test holds that against the code.
 
+/// Work kept within time and memory: threads apart, a watch over the process, a process apart. Knows no SQL.
+pub mod limit;
+
 /// Bytes and where they came from: files, folders, globs, standard input; decompression. Knows no JSON.
 pub mod source;
 

@@ -86,7 +86,7 @@ impl FromStr for Severity {
 pub type Value = serde_json::Value;
 
 /// One row that a detection yielded: one key, one window.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// [`finding_id`] of rule, key and window_end.
     pub finding_id: String,

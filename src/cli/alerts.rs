@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::context::{Context, now};
-use super::{Format, Outcome, WrongUse, days, detect, note, query, table, text, times};
+use super::{Format, Outcome, WrongUse, days, detect, no_rule, note, query, table, text, times};
 use crate::alert::{Alert, AlertState, Severity, Value};
 use crate::state::{AlertFilter, NewSuppression, Order, State};
 use crate::store::{Access, QueryLimits, Store};
@@ -54,8 +54,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// This severity and above.
-    #[arg(long, value_name = "SEVERITY")]
+    /// This severity and above (min_severity in the API, where severity means exactly these).
+    #[arg(long, visible_alias = "min-severity", value_name = "SEVERITY")]
     severity: Option<Severity>,
     /// Only this rule.
     #[arg(long, value_name = "ID")]
@@ -184,7 +184,7 @@ async fn list(context: &Context, store: &Store, state: &State, args: &ListArgs) 
 
 /// Fails where no detection has that id.
 fn known_rule(context: &Context, id: &str) -> anyhow::Result<()> {
-    context.library(None)?.find(id).map_err(WrongUse)?;
+    context.library(None)?.find(id).map_err(no_rule)?;
     Ok(())
 }
 

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::context::{Context, now};
 use super::days::{DAY, Days};
 use super::detect::{MOST_ALERTS, info};
-use super::{Format, Outcome, WrongUse, note, progress, table, text, times};
+use super::{Format, Outcome, WrongUse, apart, no_rule, note, progress, table, text, times};
 use crate::alert::{Alert, Severity};
 use crate::detection::{self, Library, Period, Rule};
 use crate::state::{AlertFilter, Order, State};
-use crate::store::{Access, SessionUse};
+use crate::store::{Access, SessionUse, Store};
 
 /// Alerts that are told for each change of a parameter.
 const TOLD: usize = 10;
@@ -79,12 +79,14 @@ pub async fn backtest(context: &Context, library: &Library, args: &BacktestArgs)
     }
     let (world, _) = context.world(&store);
     let session = store.with_world(&world).session(SessionUse::Detection).await?;
+    let session = detection::RuleTime(context.config.limits.rule_time).session(&session);
     detection::functions::register(&session);
     let bar = progress::steps(context.progress, rules.len() as u64);
     let mut told = Vec::with_capacity(rules.len());
     for rule in rules {
         bar.set_message(rule.id.clone());
-        told.push(ask(&session, rule, changed.iter().find(|other| other.id == rule.id), period).await?);
+        let asking = Asking { context, store: &store, session: &session, period };
+        told.push(ask(&asking, rule, changed.iter().find(|other| other.id == rule.id)).await?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -93,9 +95,9 @@ pub async fn backtest(context: &Context, library: &Library, args: &BacktestArgs)
 }
 
 /// The rules that are asked: those that are named, else those with a changed parameter, else all.
-fn chosen<'a>(library: &'a Library, ids: &[String], changed: &[Rule]) -> Result<Vec<&'a Rule>, WrongUse> {
+fn chosen<'a>(library: &'a Library, ids: &[String], changed: &[Rule]) -> anyhow::Result<Vec<&'a Rule>> {
     let changed: Vec<String> = changed.iter().map(|rule| rule.id.clone()).collect();
-    library.choose(if ids.is_empty() { &changed } else { ids }).map_err(WrongUse)
+    library.choose(if ids.is_empty() { &changed } else { ids }).map_err(no_rule)
 }
 
 /// The rules that `--set` changes, with their new values.
@@ -105,7 +107,7 @@ fn changed(library: &Library, set: &[String]) -> anyhow::Result<Vec<Rule>> {
         let wrong = |why: String| WrongUse(format!("--set {one}: {why}"));
         let (name, value) = one.split_once('=').ok_or_else(|| wrong("write RULE.PARAMETER=VALUE".to_owned()))?;
         let (id, parameter) = name.split_once('.').ok_or_else(|| wrong("write RULE.PARAMETER=VALUE".to_owned()))?;
-        let rule = library.find(id).map_err(wrong)?;
+        let rule = library.find(id).map_err(no_rule)?;
         // A number or truth value as it stands; what is none of these is text: "10m" needs no quotes here.
         let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
         let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
@@ -118,11 +120,19 @@ fn changed(library: &Library, set: &[String]) -> anyhow::Result<Vec<Rule>> {
     Ok(changed)
 }
 
-async fn ask(session: &SessionContext, rule: &Rule, other: Option<&Rule>, period: Period) -> anyhow::Result<Told> {
+/// What every question of a backtest is asked of.
+struct Asking<'a> {
+    context: &'a Context,
+    store: &'a Store,
+    session: &'a SessionContext,
+    period: Period,
+}
+
+async fn ask(asking: &Asking<'_>, rule: &Rule, other: Option<&Rule>) -> anyhow::Result<Told> {
     let begun = Instant::now();
-    let before = alerts(session, rule, period).await?;
+    let before = alerts(asking, rule).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    let days = (period.to - period.from) as f64 / DAY as f64;
+    let days = (asking.period.to - asking.period.from) as f64 / DAY as f64;
     let mut told = Told {
         rule_id: rule.id.clone(),
         alerts: 0,
@@ -133,7 +143,7 @@ async fn ask(session: &SessionContext, rule: &Rule, other: Option<&Rule>, period
         error: None,
     };
     let after = match other {
-        Some(other) => alerts(session, other, period).await?,
+        Some(other) => alerts(asking, other).await?,
         None => Ok(Vec::new()),
     };
     match (before, after) {
@@ -149,8 +159,9 @@ async fn ask(session: &SessionContext, rule: &Rule, other: Option<&Rule>, period
 }
 
 /// The alerts that a rule makes of a period, in a state that is forgotten; or why it failed.
-async fn alerts(session: &SessionContext, rule: &Rule, period: Period) -> anyhow::Result<Result<Vec<Alert>, String>> {
-    let Some(evaluation) = detection::evaluate_all(session, [rule], period, |_| {}).await?.pop() else {
+async fn alerts(asking: &Asking<'_>, rule: &Rule) -> anyhow::Result<Result<Vec<Alert>, String>> {
+    let Asking { context, store, session, period } = *asking;
+    let Some(evaluation) = apart::evaluate_all(context, store, session, &[rule], period, |_| {}).await?.pop() else {
         return Ok(Ok(Vec::new()));
     };
     let findings = match evaluation.findings {

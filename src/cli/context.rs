@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 pub use super::clock::now;
+use super::limits::remove;
 use super::{Format, Global, clock, detect, note};
 use crate::config::Config;
 use crate::detection::{Library, Overrides};
 use crate::state::{State, StateError};
-use crate::store::{Access, CONTEXT_FOLDER, Store, StoreError};
+use crate::store::{Access, CONTEXT_FOLDER, Spill, Store, StoreError};
 use crate::world::{self, Problem, World};
 
 /// The checked start of a command.
@@ -20,6 +21,21 @@ pub struct Context {
     pub format: Format,
     /// Whether a progress bar may show.
     pub progress: bool,
+    /// How much log was asked for.
+    pub verbose: u8,
+    /// Where the configuration was read from.
+    pub config_file: Option<PathBuf>,
+    /// Where this command's queries spill.
+    spill: Leftovers,
+}
+
+/// A directory that goes with the command.
+struct Leftovers(PathBuf);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
 }
 
 impl Context {
@@ -30,7 +46,19 @@ impl Context {
         if let Some(store) = &global.store {
             config.store = store.clone();
         }
-        Ok(Context { config, format: global.format, progress: !global.no_progress })
+        let spill = Leftovers(std::env::temp_dir().join(format!("kvaudit-{}", uuid::Uuid::new_v4().simple())));
+        let (progress, config_file) = (!global.no_progress, global.config.clone());
+        Ok(Context { config, format: global.format, progress, verbose: global.verbose, config_file, spill })
+    }
+
+    /// The directory in which this command's queries spill; it is made when a session is.
+    pub fn spill(&self) -> PathBuf {
+        self.spill.0.clone()
+    }
+
+    /// The same for a process that this command starts.
+    pub fn spill_apart(&self) -> PathBuf {
+        self.spill.0.with_extension("apart")
     }
 
     /// Opens the store, making it first where that is allowed, and says what was found damaged and made anew.
@@ -39,7 +67,7 @@ impl Context {
         for remark in store.remarks() {
             note(&format!("warning: {remark}"));
         }
-        Ok(store)
+        Ok(store.with_spill(Spill { dir: Some(self.spill()), bytes: self.config.limits.spill }))
     }
 
     /// Reads the files about the world, as they are now, and says on standard error what is wrong with them.

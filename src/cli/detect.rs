@@ -8,7 +8,9 @@ use datafusion::prelude::SessionContext;
 
 use super::context::{Context, is_forbidden, now};
 use super::days::{self, DAY, Days};
-use super::{FailOn, Format, Outcome, WrongUse, blind, incidents, note, progress, table, text, times};
+use super::{
+    FailOn, Format, Outcome, RuleTime, WrongUse, apart, blind, incidents, no_rule, note, progress, table, text, times,
+};
 use crate::alert::{Alert, AlertState, Incident};
 use crate::detection::{self, Evaluation, Library, Period, Rule, Trigger};
 use crate::state::{AlertFilter, Order, RuleInfo, State};
@@ -31,6 +33,8 @@ pub struct DetectArgs {
     rules: Vec<String>,
     #[command(flatten)]
     fail_on: FailOn,
+    #[command(flatten)]
+    pub(super) rule_time: RuleTime,
 }
 
 pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outcome> {
@@ -44,7 +48,7 @@ pub async fn detect(context: &Context, args: DetectArgs) -> anyhow::Result<Outco
         }
         return Ok(Outcome::Done);
     };
-    let rules = library.choose(&args.rules).map_err(WrongUse)?;
+    let rules = library.choose(&args.rules).map_err(no_rule)?;
     days.note(&state, &rules)?;
     let asked = asked(context, &args, &days, &state, &rules)?;
     let (first, end) = (days.extent.data.from, days.extent.end_of_all());
@@ -143,7 +147,7 @@ impl Run {
 
 /// A sentence for each of the user's files that is no detection.
 pub fn broken(library: &Library) -> Vec<String> {
-    library.broken().iter().map(|error| format!("a detection could not be read: {error}")).collect()
+    library.broken().map(|error| format!("a detection could not be read: {error}")).collect()
 }
 
 /// Evaluates the rules, stores findings and alerts, and exports the alerts as a table. A rule that fails does not stop the others.
@@ -158,13 +162,14 @@ pub async fn evaluate(
     let (world, problems) = context.world(store);
     let names = world.names();
     let session = store.with_world(&world).session(SessionUse::Detection).await?;
+    let session = detection::RuleTime(context.config.limits.rule_time).session(&session);
     detection::functions::register(&session);
     let bar = progress::steps(context.progress, rules.len() as u64);
     let told = |p: detection::evaluate::Progress<'_>| {
         bar.set_position(p.done as u64);
         bar.set_message(p.next.unwrap_or_default().to_owned());
     };
-    let evaluations = ask(&session, rules, period, days, told).await?;
+    let evaluations = ask(context, store, &session, rules, period, days, told).await?;
     // A file that is not read is a list that detections lack.
     let refused = problems.iter().filter(|p| p.refused).map(|p| format!("a file about the world was not read: {p}"));
     let mut run = Run { period, failed: refused.collect() };
@@ -194,6 +199,8 @@ pub async fn evaluate(
 /// Asks the rules. Those that are due as time passes are asked up to the end of the data only: in the time up to a stray
 /// record every vault would be silent.
 async fn ask(
+    context: &Context,
+    store: &Store,
     session: &SessionContext,
     rules: &[&Rule],
     period: Period,
@@ -202,12 +209,12 @@ async fn ask(
 ) -> anyhow::Result<Vec<Evaluation>> {
     let clocked = days::for_clocks(days, period);
     if clocked == period {
-        return Ok(detection::evaluate_all(session, rules.iter().copied(), period, told).await?);
+        return apart::evaluate_all(context, store, session, rules, period, told).await;
     }
     let (clocks, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.header.on == Trigger::Clock);
-    let mut evaluations = detection::evaluate_all(session, others, period, &mut told).await?;
+    let mut evaluations = apart::evaluate_all(context, store, session, &others, period, &mut told).await?;
     if clocked.from < clocked.to {
-        evaluations.extend(detection::evaluate_all(session, clocks, clocked, |_| {}).await?);
+        evaluations.extend(apart::evaluate_all(context, store, session, &clocks, clocked, |_| {}).await?);
     }
     Ok(evaluations)
 }

@@ -30,8 +30,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// This severity and above.
-    #[arg(long, value_name = "SEVERITY")]
+    /// This severity and above (min_severity in the API, where severity means exactly these).
+    #[arg(long, visible_alias = "min-severity", value_name = "SEVERITY")]
     severity: Option<Severity>,
     /// Only with an alert of this rule.
     #[arg(long, value_name = "ID")]

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::alert::Severity;
+use crate::detection::NoRule;
 use crate::state::StateError;
 
 mod alerts;
+mod apart;
 mod backtest;
 mod blind;
 mod clock;
@@ -19,6 +21,7 @@ mod days;
 mod detect;
 mod incidents;
 mod ingest;
+mod limits;
 mod progress;
 mod query;
 mod rules;
@@ -29,6 +32,7 @@ mod simulate;
 mod table;
 mod text;
 mod times;
+mod worker;
 
 /// Detections, alerts and answers from Azure Key Vault audit logs.
 #[derive(Debug, Parser)]
@@ -93,6 +97,9 @@ enum Command {
     Rules(rules::RulesArgs),
     /// Write labelled synthetic logs.
     Simulate(simulate::SimulateArgs),
+    /// Not for people: asks detections on behalf of another command.
+    #[command(hide = true)]
+    Worker,
 }
 
 /// What a command ended with: the exit codes of docs/contracts.md.
@@ -119,6 +126,20 @@ struct FailOn {
     fail_on: Option<Severity>,
 }
 
+/// `--rule-timeout`, shared by `run` and `detect`.
+#[derive(Debug, Clone, Args)]
+struct RuleTime {
+    /// Time at the most for each detection, for instance 2m; one that takes longer fails and the others go on [default: 10m].
+    #[arg(long, value_name = "SPAN", value_parser = crate::config::rule_time)]
+    rule_timeout: Option<std::time::Duration>,
+}
+
+impl RuleTime {
+    fn lay_over(&self, config: &mut crate::config::Config) {
+        config.limits.rule_time = self.rule_timeout.unwrap_or(config.limits.rule_time);
+    }
+}
+
 /// Runs the command line; prints an error once, and returns the exit code.
 pub fn execute(cli: Cli) -> ExitCode {
     start_log(cli.global.verbose);
@@ -143,7 +164,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     if let Command::Simulate(args) = command {
         return simulate::simulate(&global, args);
     }
-    let context = context::Context::load(&global)?;
+    let mut context = context::Context::load(&global)?;
+    match &command {
+        Command::Run(run::RunArgs { rule_time, .. }) | Command::Detect(detect::DetectArgs { rule_time, .. }) => {
+            rule_time.lay_over(&mut context.config);
+        }
+        _ => {}
+    }
     let state = context.config.store.join("state.db");
     run(&context, command).await.map_err(|error| with_way_out(error, &state))
 }
@@ -171,7 +198,16 @@ async fn run(context: &context::Context, command: Command) -> anyhow::Result<Out
         Command::Query(args) => query::query(context, args).await,
         Command::Serve(args) => serve::serve(context, args).await,
         Command::Rules(args) => rules::rules(context, args).await,
+        Command::Worker => worker::worker(context).await,
         Command::Simulate(_) => unreachable!("handled before the configuration is read"),
+    }
+}
+
+/// The error about a rule's name: of a rule that is not there, wrong use; of one that cannot be read, its failure.
+fn no_rule(error: NoRule) -> anyhow::Error {
+    match error {
+        NoRule::Unknown(message) => WrongUse(message).into(),
+        broken @ NoRule::Broken { .. } => broken.into(),
     }
 }
 
@@ -186,7 +222,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let text = text::safe_lines(cause.to_string().trim_end());
+        let text = text::safe(cause.to_string().trim_end());
         if !lines.iter().any(|seen| seen.contains(&text)) {
             lines.push(text);
         }
@@ -202,9 +238,11 @@ fn start_log(verbose: u8) {
         _ => "info,kvaudit=debug",
     };
     let filter = std::env::var("KVAUDIT_LOG").unwrap_or_else(|_| level.to_owned());
+    let coloured = table::colours_in_log();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_ansi(coloured)
+        .with_writer(move || text::SafeLines { out: std::io::stderr(), coloured })
         .with_target(false)
         .init();
 }
@@ -221,7 +259,7 @@ fn contain_panics() {
     }));
 }
 
-/// A remark for the person at the terminal, on standard error.
+/// A remark for the person at the terminal, on standard error: one line, whatever names it carries.
 fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text::safe_lines(text));
+    let _ = writeln!(std::io::stderr(), "{}", text::safe(text.trim_end()));
 }

@@ -12,9 +12,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
 
 use super::context::Context;
+use super::limits::{GRACE, OWN_MEMORY, watch};
 use super::{Format, Outcome, WrongUse, note, table, text};
 use crate::detection;
-use crate::store::{self, Access, QueryLimits, SessionUse, Store};
+use crate::limit::{Bounds, Breach, Watch};
+use crate::store::{self, Access, Answer, QueryLimits, SessionUse, Spill, Store, StoreError};
 
 /// The longest SQL text that is read from a file.
 const MAX_SQL_BYTES: u64 = 1024 * 1024;
@@ -40,6 +42,9 @@ pub struct QueryArgs {
     /// Memory at the most, in MiB; what does not fit spills to disk where it can.
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(16..=65_536))]
     memory: u64,
+    /// Intermediate rows on disk at the most, in MiB [default: 2048].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    spill: Option<u64>,
 }
 
 pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome> {
@@ -48,24 +53,60 @@ pub async fn query(context: &Context, args: QueryArgs) -> anyhow::Result<Outcome
         None => args.sql.clone().expect("clap asks for one of the two"),
     };
     let store = context.store(Access::Existing).await?;
-    let store = store.with_world(&context.world(&store).0);
+    let mut store = store.with_world(&context.world(&store).0);
+    if let Some(mib) = args.spill {
+        store = store.with_spill(Spill { dir: Some(context.spill()), bytes: mib << 20 });
+    }
     let rows = args.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { 1_000_000 });
     let memory = usize::try_from(args.memory << 20).unwrap_or(usize::MAX);
     let limits = QueryLimits { rows, time: args.timeout, memory };
+    let on_memory = watched(context, limits, None);
+    let on_time = watched(context, limits, Some(limits.time));
     // With the functions of the detections, so that what they say can be checked.
     let session = store.session(SessionUse::People { memory: limits.memory }).await?;
     detection::functions::register(&session);
     let mut answer = store::query(&session, &sql, limits).await?;
     let schema = answer.schema();
-    let mut batches = Vec::new();
-    while let Some(batch) = answer.next().await? {
-        batches.push(batch);
-    }
+    let batches = gather(&mut answer, memory).await?;
+    // Whoever reads the rows may take their time.
+    drop(on_time);
     write(context.format, &schema, &batches)?;
+    drop(on_memory);
     if answer.is_cut() {
         note(&format!("stopped at {rows} rows: more with --limit"));
     }
     Ok(Outcome::Done)
+}
+
+/// Ends the command where the query goes over a limit and nothing else stops it: planning that does not end, a function that
+/// makes a gigabyte of one value.
+fn watched(context: &Context, limits: QueryLimits, time: Option<Duration>) -> Watch {
+    let memory = (limits.memory as u64).saturating_add(OWN_MEMORY);
+    let bounds = match time {
+        Some(time) => Bounds { time: Some(time.saturating_add(GRACE)), ..Bounds::default() },
+        None => Bounds { memory: Some(memory), ..Bounds::default() },
+    };
+    watch(bounds, 1, context.spill(), move |breach| match breach {
+        Breach::Time(_) => StoreError::QueryTime(limits.time).to_string(),
+        _ => over_memory(limits.memory, "in values that grew, or in planning").to_string(),
+    })
+}
+
+fn over_memory(limit: usize, reason: &str) -> StoreError {
+    StoreError::QueryMemory { limit, reason: reason.to_owned() }
+}
+
+/// All rows, which nobody sees before the last is there: an answer that breaks off must not pass for a whole one.
+async fn gather(answer: &mut Answer, memory: usize) -> Result<Vec<RecordBatch>, StoreError> {
+    let (mut batches, mut held) = (Vec::new(), 0usize);
+    while let Some(batch) = answer.next().await? {
+        held = held.saturating_add(batch.get_array_memory_size());
+        if held > memory {
+            return Err(over_memory(memory, "in the rows of the answer: ask for fewer rows or columns"));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
 }
 
 /// Runs SQL of our own and gathers its rows.
@@ -152,7 +193,10 @@ fn write_csv(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) 
 /// A table where the columns fit, else one line a column: a record of sixty columns is no table.
 fn write_table(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
     let width = table::width();
-    let narrow = schema.fields().len() * 9 > width;
+    let times: Vec<usize> =
+        (0..schema.fields().len()).filter(|at| schema.field(*at).data_type().is_temporal()).collect();
+    // A time is broken nowhere: 27 characters and a gap.
+    let narrow = schema.fields().len() * 9 + times.len() * 20 > width;
     let header: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let mut grid = table::table(&header);
     let longest = header.iter().map(|h| h.len()).max().unwrap_or(0);
@@ -178,7 +222,7 @@ fn write_table(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]
         }
     }
     if !narrow && rows > 0 {
-        table::keep_short_columns(&mut grid);
+        table::keep_short_columns(&mut grid, &times);
         writeln!(out, "{}", table::trimmed(&grid))?;
     }
     writeln!(out, "{}", table::counted(rows, "row"))?;

@@ -10,8 +10,10 @@ use futures::future::BoxFuture;
 
 use super::backtest::{BacktestArgs, backtest};
 use super::context::Context;
-use super::{Format, Outcome, WrongUse, note, table};
-use crate::detection::{Library, Rule, StandIn, cases, check, library, page};
+use super::limits::{OWN_MEMORY, watch};
+use super::{Format, Outcome, WrongUse, no_rule, note, table};
+use crate::detection::{Library, NoRule, Rule, StandIn, cases, check, library, page};
+use crate::limit::{Bounds, Watch};
 
 /// Arguments of `rules`.
 #[derive(Debug, Args)]
@@ -66,23 +68,34 @@ pub async fn rules(context: &Context, args: RulesArgs) -> anyhow::Result<Outcome
     }
     let library = context.library(args.folder.as_ref())?;
     let broken = super::detect::broken(&library);
-    for failure in &broken {
-        note(failure);
+    let outcome = act(context, &library, args.action).await;
+    // Who asked for one that cannot be read is told of that one.
+    if !outcome.as_ref().is_err_and(|error| error.is::<NoRule>()) {
+        broken.iter().for_each(|failure| note(failure));
     }
-    let outcome = match args.action {
-        Action::List => list(context.format, &library),
-        Action::Show { id } => show(library.find(&id).map_err(WrongUse)?),
-        Action::Check { ids } => check_rules(&library.choose(&ids).map_err(WrongUse)?).await,
-        Action::Test { ids } => test_rules(&library.choose(&ids).map_err(WrongUse)?).await,
+    Ok(if broken.is_empty() { outcome? } else { outcome.and(Ok(Outcome::Partial))? })
+}
+
+async fn act(context: &Context, library: &Library, action: Action) -> anyhow::Result<Outcome> {
+    match action {
+        Action::List => list(context.format, library),
+        Action::Show { id } => show(library.find(&id).map_err(no_rule)?),
+        Action::Check { ids } => {
+            let _watch = watched(context);
+            check_rules(&library.choose(&ids).map_err(no_rule)?).await
+        }
+        Action::Test { ids } => {
+            let _watch = watched(context);
+            test_rules(&library.choose(&ids).map_err(no_rule)?).await
+        }
         Action::New { .. } => unreachable!("done before the library is read"),
         Action::Page => {
             write!(std::io::stdout().lock(), "{}", page::markdown(library.rules()))?;
             Ok(Outcome::Done)
         }
-        Action::Backtest(asked) => backtest(context, &library, &asked).await,
-        Action::Score { labels } => super::score::score(context, &library, &labels).await,
-    }?;
-    Ok(if broken.is_empty() { outcome } else { Outcome::Partial })
+        Action::Backtest(asked) => backtest(context, library, &asked).await,
+        Action::Score { labels } => super::score::score(context, library, &labels).await,
+    }
 }
 
 fn list(format: Format, library: &Library) -> anyhow::Result<Outcome> {
@@ -173,6 +186,18 @@ fn each<'a, T: Send>(rules: &[&'a Rule], ask: impl Fn(&'a Rule) -> BoxFuture<'a,
     let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     answers.sort_by_key(|(at, _)| *at);
     answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Ends the command where a case needs all memory: its detection is somebody's first draft.
+fn watched(context: &Context) -> Watch {
+    let memory = context.config.limits.rule_memory;
+    let bounds = Bounds { memory: Some(memory + OWN_MEMORY), ..Bounds::default() };
+    watch(bounds, 1, context.spill(), move |_| {
+        let mib = memory >> 20;
+        format!(
+            "the detections needed more than {mib} MiB of memory: ask about one at a time to see which, and make its values smaller"
+        )
+    })
 }
 
 async fn check_rules(rules: &[&Rule]) -> anyhow::Result<Outcome> {

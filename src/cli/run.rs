@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, Int64Array};
 
 use super::context::Context;
 use super::days::Days;
-use super::{FailOn, Format, Outcome, blind, clock, detect, ingest, note, serve, table, times};
+use super::{FailOn, Format, Outcome, RuleTime, blind, clock, detect, ingest, note, serve, table, times};
 use crate::alert::{Alert, Incident, Severity};
 use crate::detection::{Period, Rule};
 use crate::ingest::Report;
@@ -33,6 +33,8 @@ pub struct RunArgs {
     listen: serve::Listen,
     #[command(flatten)]
     fail_on: FailOn,
+    #[command(flatten)]
+    pub(super) rule_time: RuleTime,
 }
 
 pub async fn run(context: &Context, args: RunArgs) -> anyhow::Result<Outcome> {

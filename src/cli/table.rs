@@ -17,7 +17,17 @@ pub fn width() -> usize {
 
 /// Whether standard output may carry colours.
 pub fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    std::io::stdout().is_terminal() && colours_wanted()
+}
+
+/// Whether standard error may carry colours.
+pub fn colours_in_log() -> bool {
+    std::io::stderr().is_terminal() && colours_wanted()
+}
+
+/// `NO_COLOR` with anything in it means none.
+fn colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A table with a header that keeps to the terminal's width.
@@ -53,13 +63,17 @@ pub fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Keeps columns whose cells are all short from being broken within a word, while there is room for the others.
-pub fn keep_short_columns(table: &mut Table) {
+/// Keeps columns whose cells are all short from being broken within a word, while there is room for the others; those of
+/// `whole`, such as times, in any case.
+pub fn keep_short_columns(table: &mut Table, whole: &[usize]) {
     const SHORT: u16 = 27;
     let widths = table.column_max_content_widths();
-    let mut room = width() / 2;
-    for (column, most) in table.column_iter_mut().zip(widths) {
-        if most <= SHORT && usize::from(most) + 2 <= room {
+    let taken: usize = whole.iter().filter_map(|at| widths.get(*at)).map(|most| usize::from(*most) + 2).sum();
+    let mut room = (width() / 2).saturating_sub(taken);
+    for (at, (column, most)) in table.column_iter_mut().zip(widths).enumerate() {
+        if whole.contains(&at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        } else if most <= SHORT && usize::from(most) + 2 <= room {
             room -= usize::from(most) + 2;
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -89,6 +103,7 @@ pub fn alerts(alerts: &[Alert]) -> String {
             cell(&format!("{}{}", alert.summary, mark(alert))),
         ]);
     }
+    keep_short_columns(&mut table, &[1]);
     trimmed(&table)
 }
 
@@ -108,6 +123,7 @@ pub fn incidents(incidents: &[Incident]) -> String {
             cell(&format!("{}{mark}", incident.story)),
         ]);
     }
+    keep_short_columns(&mut table, &[1]);
     trimmed(&table)
 }
 
@@ -122,6 +138,7 @@ pub fn timeline(alerts: &[Alert]) -> String {
             cell(&format!("{}{}", alert.summary, mark(alert))),
         ]);
     }
+    keep_short_columns(&mut table, &[0]);
     trimmed(&table)
 }
 

@@ -1,5 +1,7 @@
 //! Values from logs are hostile: what is printed to a terminal or into CSV passes here first.
 
+use std::io::{self, Write};
+
 /// The text with control characters (escape sequences, newlines) and direction overrides made visible.
 pub fn safe(text: &str) -> String {
     if !text.chars().any(is_hostile) {
@@ -18,6 +20,31 @@ pub fn safe(text: &str) -> String {
 /// As [`safe`], keeping line breaks that are our own.
 pub fn safe_lines(text: &str) -> String {
     text.split('\n').map(safe).collect::<Vec<_>>().join("\n")
+}
+
+/// A log that gets each of its entries in one piece and writes it as one safe line.
+pub struct SafeLines<W: Write> {
+    /// Where it goes.
+    pub out: W,
+    /// Whether the log's own colours pass; values have theirs escaped before.
+    pub coloured: bool,
+}
+
+impl<W: Write> Write for SafeLines<W> {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(entry);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let line = match self.coloured {
+            true => line.split("\u{1b}[").map(safe).collect::<Vec<_>>().join("\u{1b}["),
+            false => safe(line),
+        };
+        self.out.write_all(format!("{line}{end}").as_bytes())?;
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn is_hostile(c: char) -> bool {
@@ -85,6 +112,18 @@ mod tests {
         assert!(!out.chars().any(|c| is_hostile(c) && c != '\n'), "{out}");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&out), read(text));
+    }
+
+    #[test]
+    fn an_entry_of_the_log_is_one_line() {
+        for (coloured, written) in [
+            (true, "\u{1b}[33mWARN\u{1b}[0m gone: a\\u{a}b\\u{202e}\n"),
+            (false, "\\u{1b}[33mWARN\\u{1b}[0m gone: a\\u{a}b\\u{202e}\n"),
+        ] {
+            let mut log = SafeLines { out: Vec::new(), coloured };
+            log.write_all("\u{1b}[33mWARN\u{1b}[0m gone: a\nb\u{202e}\n".as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(log.out).unwrap(), written);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::parameter::Parameter;
 /// # Errors
 /// The parser's message, or what stands there in place of a query.
 pub(super) fn parse(sql: &str) -> Result<Statement, String> {
+    crate::store::check_depth(sql)?;
     let mut statements = DFParser::parse_sql_with_dialect(sql, &GenericDialect {}).map_err(|e| root(&e))?;
     match (statements.pop_front(), statements.is_empty()) {
         (None, _) => Err("no query behind the header: a detection is one SELECT".to_owned()),
@@ -30,9 +31,16 @@ pub(super) fn parse(sql: &str) -> Result<Statement, String> {
     }
 }
 
-/// The text of a DataFusion error's root, once and without a backtrace.
+/// The text of a DataFusion error's root, once, on one line and without a backtrace.
 pub(super) fn root(error: &datafusion::error::DataFusionError) -> String {
-    error.find_root().strip_backtrace()
+    let message = error.find_root().strip_backtrace().split_whitespace().collect::<Vec<_>>().join(" ");
+    match crate::store::spilled(&message) {
+        Some(limit) => format!(
+            "it wrote more than {limit} of intermediate rows to disk: ask about less time, or allow it more with spill under \
+             [limits] in the configuration"
+        ),
+        None => message,
+    }
 }
 
 /// The names behind `$` in a query.

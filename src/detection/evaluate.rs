@@ -1,7 +1,6 @@
 //! Asks a detection about a period and gives back its findings. The session it is handed has the tables `events`,
 //! `activity`, `sightings` and `coverage`; this file writes nothing and knows no clock.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray};
@@ -12,14 +11,15 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::Statement;
-use futures::{FutureExt, TryStreamExt};
+use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 
 use super::header::Trigger;
 use super::parameter::Parameter;
 use super::rows::{Reader, schema_problems};
-use super::{DetectionError, Period, Place, Rule, bind, stages};
+use super::{DetectionError, Period, Place, Rule, RuleTime, bind, stages};
 use crate::alert::{Finding, Micros};
+use crate::limit::Engine;
 
 /// The most findings of one detection in one period. A detection that yields more has no threshold worth the name, and
 /// nobody would read them.
@@ -69,17 +69,18 @@ pub async fn evaluate_all<'a>(
         None => (ctx.clone(), 1),
     };
     let turns = Arc::new(Semaphore::new(together));
+    let time = RuleTime::chosen(&ctx);
+    let engine = Arc::new(start_engine(&ctx)?);
     let mut asked = Vec::with_capacity(rules.len());
     for rule in &rules {
-        let (ctx, rule, turns) = (ctx.clone(), (*rule).clone(), turns.clone());
+        let (ctx, rule, turns, engine) = (ctx.clone(), (*rule).clone(), turns.clone(), engine.clone());
         let period = span.and_then(|span| clamped(&rule, period, span));
-        // A task of its own: planning holds a core and would keep its neighbours waiting.
+        // Its time begins with its turn.
         let task = tokio::spawn(async move {
             let _turn = turns.acquire_owned().await;
-            match period {
-                Some(period) => contained(&rule, evaluate(&ctx, &rule, period)).await,
-                None => Ok(Vec::new()),
-            }
+            let Some(period) = period else { return Ok(Vec::new()) };
+            let own = rule.clone();
+            time.hold(&engine, &rule, async move { evaluate(&ctx, &own, period).await }).await
         });
         asked.push((period, task));
     }
@@ -156,13 +157,10 @@ impl Scale {
 const A_WEEK: Micros = 7 * 86_400_000_000;
 const A_YEAR: Micros = 366 * 86_400_000_000;
 
-/// The engine's panics are failures of the one detection: the others are still to be asked.
-async fn contained(
-    rule: &Rule,
-    evaluation: impl Future<Output = Result<Vec<Finding>, DetectionError>>,
-) -> Result<Vec<Finding>, DetectionError> {
-    let message = "the query engine failed within (its message is on standard error): ask about less time";
-    AssertUnwindSafe(evaluation).catch_unwind().await.unwrap_or_else(|_| Err(failure(rule, message)))
+/// Threads of this evaluation's own: who waits for a detection keeps the clock.
+fn start_engine(ctx: &SessionContext) -> Result<Engine, DetectionError> {
+    let threads = ctx.state().config().target_partitions();
+    Engine::start(threads).map_err(|e| failure_at("events", &format!("the query engine did not start: {e}")))
 }
 
 fn failure(rule: &Rule, message: &str) -> DetectionError {

@@ -200,7 +200,23 @@ pub struct Overrides {
 #[derive(Debug, Clone)]
 pub struct Library {
     rules: Vec<Rule>,
-    broken: Vec<DetectionError>,
+    broken: Vec<(String, DetectionError)>,
+}
+
+/// Why no detection answers to a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoRule {
+    /// There is none of that name.
+    #[error("{0}")]
+    Unknown(String),
+    /// Its file is there and is not a detection.
+    #[error("rule '{id}' is there and cannot be read: {error}")]
+    Broken {
+        /// The name.
+        id: String,
+        /// What is wrong with the file.
+        error: DetectionError,
+    },
 }
 
 impl Library {
@@ -227,7 +243,7 @@ impl Library {
             let off = overrides.off.contains(&id);
             match file.and_then(|source| source.into_rule(&id)) {
                 Ok(rule) if !off => library.rules.push(rule),
-                Err(error) if !off => library.broken.push(error),
+                Err(error) if !off => library.broken.push((id, error)),
                 _ => {}
             }
         }
@@ -246,8 +262,8 @@ impl Library {
     }
 
     /// Files that are no detection, and why. A command that goes on without them fails in the end.
-    pub fn broken(&self) -> &[DetectionError] {
-        &self.broken
+    pub fn broken(&self) -> impl ExactSizeIterator<Item = &DetectionError> {
+        self.broken.iter().map(|(_, error)| error)
     }
 
     /// One detection.
@@ -259,16 +275,20 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::find`].
-    pub fn choose(&self, ids: &[String]) -> Result<Vec<&Rule>, String> {
+    pub fn choose(&self, ids: &[String]) -> Result<Vec<&Rule>, NoRule> {
         if ids.is_empty() { Ok(self.rules.iter().collect()) } else { ids.iter().map(|id| self.find(id)).collect() }
     }
 
     /// A detection by its id.
     ///
     /// # Errors
-    /// What to say where there is none.
-    pub fn find(&self, id: &str) -> Result<&Rule, String> {
-        self.get(id).ok_or_else(|| unknown(id, self.rules.iter().map(|rule| rule.id.as_str())))
+    /// There is none, or its file cannot be read.
+    pub fn find(&self, id: &str) -> Result<&Rule, NoRule> {
+        if let Some((_, error)) = self.broken.iter().find(|(broken, _)| broken == id) {
+            return Err(NoRule::Broken { id: id.to_owned(), error: error.clone() });
+        }
+        let unknown = || NoRule::Unknown(unknown(id, self.rules.iter().map(|rule| rule.id.as_str())));
+        self.get(id).ok_or_else(unknown)
     }
 }
 
@@ -404,7 +424,7 @@ mod tests {
         let throttling = library.get("throttling").unwrap();
         assert_eq!((throttling.origin, throttling.title()), (Origin::User, "A caller is busy"));
         assert!(library.get("my_own").unwrap().tests.is_some());
-        let broken: Vec<_> = library.broken().iter().map(ToString::to_string).collect();
+        let broken: Vec<_> = library.broken().map(ToString::to_string).collect();
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(
             broken[0].contains("'Bad-Name' is no id") && broken[1].contains("empty.sql:1: no header"),
@@ -414,6 +434,9 @@ mod tests {
         write("throttling.sql", "oops");
         let library = Library::load(Some(dir.path()), &Overrides::default()).unwrap();
         assert!(library.get("throttling").is_none());
+        let found = library.find("throttling").unwrap_err();
+        assert!(matches!(found, NoRule::Broken { .. }) && found.to_string().contains("throttling.sql:1: "), "{found}");
+        assert!(matches!(library.find("trottling").unwrap_err(), NoRule::Unknown(_)));
         let error = Library::load(Some(&dir.path().join("absent")), &Overrides::default()).unwrap_err();
         assert!(error.to_string().contains("cannot read this folder of detections"), "{error}");
     }

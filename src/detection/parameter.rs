@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::alert::Micros;
 
@@ -11,7 +11,7 @@ use crate::alert::Micros;
 pub const RESERVED: [&str; 7] = ["from", "to", "window", "every", "lookback", "baseline", "min_coverage"];
 
 /// One value, bound in place of `$name`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Parameter {
     /// A whole number.
     Integer(i64),

@@ -44,12 +44,7 @@ impl Reading {
     fn ends_in(&mut self, name: &str, tail: Option<&Incomplete>) {
         let Some(tail) = tail else { return };
         self.incomplete += 1;
-        self.tails.push(|| {
-            format!(
-                "'{name}' ends in {} bytes at offset {} that are no whole record yet: they are read when the rest is there",
-                tail.bytes_len, tail.offset
-            )
-        });
+        self.tails.push(|| unfinished(name, tail.bytes_len, tail.offset));
     }
 
     /// Notes what a whole input was read as; `blank` where not even a piece came of it.
@@ -170,6 +165,20 @@ pub(super) fn read(
     }
     outlet.finish();
     reading
+}
+
+/// What is missing at the end of a source: of a record, or only what closes the document around its records.
+fn unfinished(name: &str, bytes: u64, offset: u64) -> String {
+    match bytes {
+        0 => format!(
+            "'{name}' ends at offset {offset} without the bracket that closes its list of records: the records before it were \
+             read, and more are read when they are there"
+        ),
+        bytes => format!(
+            "'{name}' ends in {bytes} bytes at offset {offset} that are no whole record yet: they are read when the rest is \
+             there"
+        ),
+    }
 }
 
 /// The limits on a source, for what is packed within it once more.

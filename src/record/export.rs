@@ -21,7 +21,7 @@ const TELLING_COLUMNS: [&str; 2] = ["TimeGenerated", "OperationName"];
 pub(super) fn is_of_logs<'c>(names: impl Iterator<Item = &'c str>) -> bool {
     let (mut count, mut time, mut request, mut telling) = (0, false, false, false);
     for name in names {
-        let name = columns::without_zone(name);
+        let name = columns::without_brackets(name);
         count += 1;
         telling |= TELLING_COLUMNS.iter().any(|column| name.eq_ignore_ascii_case(column));
         // By Azure's names, or by people's: those need both.
@@ -56,7 +56,7 @@ static PORTAL: [(&str, &str); 8] = [
 const PORTAL_OPERATION: &str = "Operation name";
 
 fn is_portal<'c>(names: impl Iterator<Item = &'c str> + Clone) -> bool {
-    let has = |wanted: &str| names.clone().any(|name| columns::without_zone(name).eq_ignore_ascii_case(wanted));
+    let has = |wanted: &str| names.clone().any(|name| columns::without_brackets(name).eq_ignore_ascii_case(wanted));
     has(PORTAL_OPERATION) && has("Time") && has("Event initiated by")
 }
 
@@ -66,7 +66,7 @@ pub(super) fn from_portal(header: &mut [String]) -> bool {
         return false;
     }
     for column in header {
-        let bare = columns::without_zone(column);
+        let bare = columns::without_brackets(column);
         let known = PORTAL.iter().find(|(portal, _)| bare.eq_ignore_ascii_case(portal));
         if let Some((_, name)) = known {
             *column = format!("{name}{}", &column[bare.len()..]);

@@ -13,7 +13,7 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::AppState;
+use super::flight::{Cut, Flights};
 use super::problem::Problem;
 
 /// How long one request may take.
@@ -32,12 +32,23 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Refuses foreign requests, ends slow ones, gives errors of libraries our form, and sets the headers.
-pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+/// What the doorkeeper needs.
+#[derive(Clone)]
+pub(super) struct Door {
+    /// The address listened on.
+    pub(super) listen: SocketAddr,
+    /// Answers under way.
+    pub(super) flights: Flights,
+}
+
+/// Refuses foreign requests, ends slow ones, gives errors of libraries our form, sets the headers, and bounds what is in
+/// flight.
+pub(super) async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let answer = match refusal(app.listen, request.uri(), request.headers()) {
+    let cut = request.extensions().get::<Cut>().cloned();
+    let answer = match refusal(door.listen, request.uri(), request.headers()) {
         Some(message) => Problem::new(StatusCode::FORBIDDEN, "forbidden", message).answer(&path),
-        None => match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
+        None => match tokio::time::timeout(REQUEST_TIME, worked_on(&door.flights, request, next)).await {
             Ok(response) => super::problem::in_our_form(&path, response),
             Err(_) => {
                 let message = "the request took too long: ask for less, or try again";
@@ -45,7 +56,13 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
             }
         },
     };
-    with_headers(answer)
+    with_headers(door.flights.launch(&path, answer, cut).await)
+}
+
+/// The answer, once it is this request's turn; whether the process lives is answered at once.
+async fn worked_on(flights: &Flights, request: Request, next: Next) -> Response {
+    let _turn = if request.uri().path() == "/healthz" { None } else { Some(flights.turn().await) };
+    next.run(request).await
 }
 
 fn with_headers(mut answer: Response) -> Response {

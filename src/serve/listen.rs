@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::flight::Cut;
 use super::{AppState, router};
 
 /// Connections at once; more wait in the system's queue.
@@ -69,7 +71,11 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     check_listen(address)?;
-    let router = router(AppState { listen: address, ..app });
+    serve_router(listener, router(AppState { listen: address, ..app }), shutdown).await;
+    Ok(())
+}
+
+async fn serve_router(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -78,7 +84,9 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             (stream, permit) = accept(&listener, &permits) => {
-                connections.spawn(connection(stream, router.clone(), stopped.clone(), permit));
+                // Where connections run short, none is kept for a next request.
+                let keep = permits.available_permits() > MAX_CONNECTIONS / 2;
+                connections.spawn(connection(stream, router.clone(), stopped.clone(), permit, keep));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -89,7 +97,6 @@ pub async fn serve(
         tracing::warn!(left = connections.len(), "requests did not end in time and were cut off");
         connections.shutdown().await;
     }
-    Ok(())
 }
 
 /// The next connection, once there is room for one.
@@ -112,21 +119,33 @@ async fn connection(
     router: Router,
     mut stopped: watch::Receiver<()>,
     _permit: OwnedSemaphorePermit,
+    keep: bool,
 ) {
+    let cut = Cut::default();
+    let (asked, router) = (cut.clone(), TowerToHyperService::new(router));
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(cut.clone());
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(keep)
         .header_read_timeout(HEAD_TIME)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let ended = timeout(CONNECTION_TIME, async {
         tokio::select! {
             result = serving.as_mut() => result,
+            () = asked.asked() => Ok(()),
             // The sender is dropped at shutdown.
             _ = stopped.changed() => {
                 serving.as_mut().graceful_shutdown();
-                serving.await
+                tokio::select! {
+                    result = serving.as_mut() => result,
+                    () = asked.asked() => Ok(()),
+                }
             }
         }
     });
@@ -141,8 +160,12 @@ async fn connection(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::serve::flight::Flights;
+    use crate::serve::guard::{Door, guard};
     use crate::serve::tests::app;
     use crate::state::testing::state;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
@@ -203,6 +226,53 @@ mod tests {
         stop.send(()).unwrap();
         server.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn slow_readers_are_cut_off_and_the_others_told_to_come_back() {
+        /// Far more than the system's buffers take off our hands.
+        const BIG: usize = 24 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let flights = Flights::at((Duration::from_secs(3), usize::MAX));
+        let router = Router::new()
+            .route("/big", get(|| async { vec![b'x'; BIG] }))
+            .route("/small", get(|| async { "small" }))
+            .layer(from_fn_with_state(Door { listen: address, flights }, guard));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve_router(listener, router, async {
+            let _ = stopped.await;
+        }));
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let mut slow = Vec::new();
+        for _ in 0..30 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(get("/big").as_bytes()).await.unwrap();
+            slow.push(stream);
+        }
+        // Two large answers have room; the third is refused at once, and small ones go out.
+        let refused = loop {
+            let answer = ask(address, &get("/big")).await;
+            if !answer.starts_with("HTTP/1.1 200") {
+                break answer.to_lowercase();
+            }
+        };
+        assert!(refused.starts_with("http/1.1 503") && refused.contains("retry-after: 5"), "{refused}");
+        assert!(ask(address, &get("/small")).await.ends_with("small"));
+        // Whoever does not read is cut off: what comes is less than the answer, and then there is room again.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let again = ask(address, &get("/big")).await;
+        assert!(again.starts_with("HTTP/1.1 200") && again.len() > BIG, "{}", again.len());
+        let mut cut = 0;
+        for mut stream in slow {
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(answer.len() < BIG, "an answer of {} bytes went to one who did not read", answer.len());
+            cut += usize::from(answer.starts_with(b"HTTP/1.1 200"));
+        }
+        assert!(cut > 0);
+        stop.send(()).unwrap();
+        server.await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

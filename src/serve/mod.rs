@@ -6,6 +6,7 @@
 
 mod alert;
 mod alerts;
+mod flight;
 mod guard;
 mod health;
 mod incidents;
@@ -53,6 +54,7 @@ pub struct AppState {
 
 /// All routes.
 pub fn router(app: AppState) -> Router {
+    let door = guard::Door { listen: app.listen, flights: flight::Flights::default() };
     Router::new()
         .route("/", get(page_alerts::get))
         .route("/alerts/{id}", get(page_alert::get))
@@ -65,6 +67,6 @@ pub fn router(app: AppState) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
-        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .layer(from_fn_with_state(door, guard::guard))
         .with_state(app)
 }

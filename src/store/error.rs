@@ -150,6 +150,14 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// A query that wrote too much beside its memory.
+    #[error(
+        "the query wrote more than {limit} of intermediate rows to disk: narrow it, for instance by time, or allow it more"
+    )]
+    QuerySpill {
+        /// The limit, as the engine writes it.
+        limit: String,
+    },
     /// A worker thread panicked: a defect of this program.
     #[error(
         "a worker of the store stopped without an answer while it tried to {action}: this is a defect, please report it"

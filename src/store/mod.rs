@@ -11,6 +11,7 @@
 mod alerts;
 mod append;
 mod batch;
+mod depth;
 mod error;
 mod file;
 mod heal;
@@ -25,6 +26,7 @@ mod shelf;
 mod table;
 #[cfg(test)]
 mod tests;
+mod yielding;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,15 +37,16 @@ use datafusion::prelude::SessionContext;
 use deltalake::kernel::Transaction;
 
 pub use self::alerts::{alerts_batch, alerts_schema};
+pub use self::depth::check_depth;
 pub use self::error::StoreError;
 pub use self::identity::{Access, FORMAT_VERSION};
 pub use self::quarantine::quarantine_schema;
-pub use self::query::{Answer, QueryLimits, TABLES, query};
+pub use self::query::{Answer, QueryLimits, TABLES, query, spilled};
 pub use self::rollup::RollupReport;
 pub use self::rollup::schemas::{
     activity as activity_schema, coverage as coverage_schema, sightings as sightings_schema,
 };
-pub use self::session::SessionUse;
+pub use self::session::{SessionUse, Spill};
 pub use self::shelf::FOLDER as CONTEXT_FOLDER;
 
 use self::append::pause;
@@ -72,6 +75,8 @@ pub struct Store {
     inner: Arc<Inner>,
     /// What this handle's sessions say about the world.
     world: Arc<shelf::Tables>,
+    /// Where this handle's sessions spill.
+    spill: Spill,
 }
 
 #[derive(Debug)]
@@ -142,7 +147,7 @@ impl Store {
         let appending = tokio::sync::Mutex::new(());
         let store_id = identity.store_id;
         let inner = Inner { dir, store_id, cores, events, quarantine, alerts, rollups, remarks, appending };
-        Ok(Store { inner: Arc::new(inner), world: Arc::new(shelf::empty()) })
+        Ok(Store { inner: Arc::new(inner), world: Arc::new(shelf::empty()), spill: Spill::default() })
     }
 
     /// What was found damaged when the store was opened and was made anew; a sentence each.
@@ -172,7 +177,13 @@ impl Store {
     /// The same store, whose sessions have the tables of this world; without it they are empty but for our own lists.
     #[must_use]
     pub fn with_world(&self, world: &World) -> Store {
-        Store { inner: self.inner.clone(), world: Arc::new(world.tables()) }
+        Store { world: Arc::new(world.tables()), ..self.clone() }
+    }
+
+    /// The same store, whose sessions spill there.
+    #[must_use]
+    pub fn with_spill(&self, spill: Spill) -> Store {
+        Store { spill, ..self.clone() }
     }
 
     /// Where it is, as an absolute path.
@@ -283,7 +294,7 @@ impl Store {
     /// # Errors
     /// What reading the tables' logs runs into.
     pub async fn session(&self, use_: SessionUse) -> Result<SessionContext, StoreError> {
-        let ctx = session::bare(use_, self.inner.cores)?;
+        let ctx = session::bare(use_, &self.spill, self.inner.cores)?;
         let [activity, sightings, coverage] = &self.inner.rollups;
         for table in [activity, sightings, coverage, &self.inner.quarantine, &self.inner.alerts, &self.inner.events] {
             session::register(&ctx, table.spec.name, &table.latest().await?)?;

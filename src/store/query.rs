@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::depth::check_depth;
 use super::error::StoreError;
+use crate::limit::{Engine, Stopped};
 use crate::world;
 
 /// The store's own tables. SQL reads these and those of [`world::TABLES`].
@@ -27,6 +29,9 @@ pub const TABLES: [&str; 6] = ["events", "activity", "sightings", "coverage", "q
 
 /// The longest query text in bytes.
 const SQL_BYTES: usize = 1 << 20;
+
+/// A time that no query takes, and that a clock can hold.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// What a query may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +51,14 @@ impl Default for QueryLimits {
     }
 }
 
+/// What a person reads when the engine panics.
+const BROKE: &str = "the query engine failed within: write the query in another way, or ask about less time";
+
 /// Rows of an answer as they come. Dropping it ends the query.
 #[derive(Debug)]
 pub struct Answer {
+    /// The threads that compute it: the one who waits for rows keeps the clock.
+    _engine: Engine,
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
     /// None once its end was seen.
@@ -107,8 +117,7 @@ impl Answer {
         if let Some(worker) = self.worker.take()
             && worker.await.is_err_and(|e| e.is_panic())
         {
-            let message = "the query engine failed within: write the query in another way, or ask about less time";
-            return Err(StoreError::Query(message.to_owned()));
+            return Err(StoreError::Query(BROKE.to_owned()));
         }
         Ok(None)
     }
@@ -131,19 +140,28 @@ impl Drop for Answer {
 /// # Errors
 /// [`StoreError::Query`] where the text is wrong or asks for more than reading the store's tables; the limits.
 pub async fn query(ctx: &SessionContext, sql: &str, limits: QueryLimits) -> Result<Answer, StoreError> {
-    let deadline = Instant::now() + limits.time;
-    let planned = timeout_at(deadline, plan(ctx, sql)).await.map_err(|_| StoreError::QueryTime(limits.time))?;
-    let frame = ctx.execute_logical_plan(planned?).await.map_err(|e| failure(&e, limits))?;
+    let deadline = Instant::now() + limits.time.min(LONGEST);
+    let engine = Engine::start(ctx.state().config().target_partitions())
+        .map_err(|e| StoreError::Query(format!("the query engine did not start: {e}")))?;
+    let (asking, text) = (ctx.clone(), sql.to_owned());
+    let planned = engine.within(limits.time, async move {
+        let plan = plan(&asking, &text).await?;
+        asking.execute_logical_plan(plan).await.map_err(|e| failure(&e, limits))
+    });
+    let frame = planned.await.map_err(|stopped| match stopped {
+        Stopped::Time(time) => StoreError::QueryTime(time),
+        Stopped::Panic => StoreError::Query(BROKE.to_owned()),
+    })??;
     let schema = plain_schema(frame.schema().as_arrow());
     let (sender, batches) = mpsc::channel(2);
-    // On a task of its own, so that the deadline holds while the engine computes.
-    let worker = tokio::spawn(async move {
+    let worker = engine.spawn(async move {
         match frame.execute_stream().await {
             Ok(stream) => forward(stream, sender).await,
             Err(e) => drop(sender.send(Err(e)).await),
         }
     });
-    Ok(Answer { schema, batches, worker: Some(worker), limits, deadline, left: limits.rows, cut: false })
+    let (worker, left) = (Some(worker), limits.rows);
+    Ok(Answer { _engine: engine, schema, batches, worker, limits, deadline, left, cut: false })
 }
 
 async fn forward(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Result<RecordBatch, DataFusionError>>) {
@@ -160,6 +178,7 @@ async fn plan(ctx: &SessionContext, sql: &str) -> Result<LogicalPlan, StoreError
         let size = sql.len();
         return Err(StoreError::Query(format!("the query has {size} bytes, more than {SQL_BYTES}: shorten it")));
     }
+    check_depth(sql).map_err(|reason| StoreError::Query(format!("the query is too deep: {reason}")))?;
     let state = ctx.state();
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).map_err(|e| refusal(&e))?;
@@ -224,6 +243,9 @@ pub(super) fn refusal(error: &DataFusionError) -> StoreError {
 }
 
 fn failure(error: &DataFusionError, limits: QueryLimits) -> StoreError {
+    if let Some(limit) = spilled(&root_message(error)) {
+        return StoreError::QuerySpill { limit: limit.to_owned() };
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(reason) => {
             let reason = reason.lines().next().unwrap_or_default().to_owned();
@@ -231,6 +253,13 @@ fn failure(error: &DataFusionError, limits: QueryLimits) -> StoreError {
         }
         _ => refusal(error),
     }
+}
+
+/// The limit that intermediate rows on disk passed, where the engine's message is about that: it has no kind of error for it.
+pub fn spilled(message: &str) -> Option<&str> {
+    let (_, limit) =
+        message.split_once("disk space during the spilling process has exceeded the allowable limit of ")?;
+    limit.split(". ").next()
 }
 
 /// The innermost message, without the kinds of error around it.
@@ -241,7 +270,8 @@ fn root_message(error: &DataFusionError) -> String {
         DataFusionError::SQL(parser, _) => format!("this is no SQL: {parser}"),
         root => {
             let message = root.message();
-            message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default().trim().to_owned()
+            let message = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+            message.split_whitespace().collect::<Vec<_>>().join(" ")
         }
     }
 }

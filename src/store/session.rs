@@ -3,10 +3,11 @@
 //! Text comes out of these sessions as `Utf8View` and bytes as `BinaryView`, DataFusion's own types for Parquet.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -15,12 +16,18 @@ use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 
 use super::error::StoreError;
 use super::query::refusal;
+use super::yielding::Yielding;
 
 /// Who will use a session; it decides what the session may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionUse {
     /// Detections and reports of this program.
     Detection,
+    /// Detections that people wrote, with so many bytes of memory.
+    Rules {
+        /// Most bytes that operators may hold.
+        memory: usize,
+    },
     /// SQL from people, with so many bytes of memory.
     People {
         /// Most bytes that operators may hold; beyond it they spill to disk or the query fails.
@@ -46,18 +53,40 @@ const SWELLING: &[&str] = &[
     "gen_series",
 ];
 
-/// Most bytes that one session may spill to the system's directory for temporary files.
-const SPILL: u64 = 16 << 30;
+/// Where operators write what memory does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spill {
+    /// The directory, made where it is not there; none for the system's own for temporary files. Files in it are gone with the
+    /// session, unless the process is ended from outside.
+    pub dir: Option<PathBuf>,
+    /// Most bytes that the operators of one session have there at a time.
+    pub bytes: u64,
+}
+
+impl Default for Spill {
+    /// Two GiB in the system's directory.
+    fn default() -> Self {
+        Spill { dir: None, bytes: 2 << 30 }
+    }
+}
+
+impl Spill {
+    fn disk(&self) -> DiskManagerBuilder {
+        let mode =
+            self.dir.clone().map_or(DiskManagerMode::OsTmpDirectory, |dir| DiskManagerMode::Directories(vec![dir]));
+        DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(self.bytes)
+    }
+}
 
 /// A session without tables.
-pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, StoreError> {
+pub(super) fn bare(use_: SessionUse, spill: &Spill, cores: usize) -> Result<SessionContext, StoreError> {
     let memory = match use_ {
         SessionUse::Detection => DETECTION_MEMORY,
-        SessionUse::People { memory } => memory,
+        SessionUse::Rules { memory } | SessionUse::People { memory } => memory,
     };
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_max_temp_directory_size(SPILL))
+        .with_disk_manager_builder(spill.disk())
         .build_arc()
         .map_err(|e| refusal(&e))?;
     let mut config =
@@ -79,7 +108,10 @@ pub(super) fn bare(use_: SessionUse, cores: usize) -> Result<SessionContext, Sto
         .build();
     // DataFusion 55's `eliminate_cross_join` loses an equality whose one side draws on two tables, and multiplies rows.
     let rules = state.optimizers().iter().filter(|rule| rule.name() != "eliminate_cross_join").cloned().collect();
-    let state = SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
+    let state = SessionStateBuilder::new_from_existing(state)
+        .with_optimizer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(Yielding))
+        .build();
     let ctx = SessionContext::new_with_state(state);
     if let SessionUse::People { .. } = use_ {
         SWELLING.iter().for_each(|name| ctx.deregister_udf(name));

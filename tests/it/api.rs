@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, lines, secret_get};
 
 /// A served store; ends with the test.
 struct Served {
@@ -25,14 +25,14 @@ impl Drop for Served {
 impl Served {
     /// The main job on the sample logs, served on a free port.
     fn start() -> Served {
-        let place = Place::new();
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/sample-logs");
-        let mut child = place
-            .command(&["run", "--listen", "127.0.0.1:0", sample])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Served::by(Place::new(), &["run", "--listen", "127.0.0.1:0", sample])
+    }
+
+    /// A command that serves.
+    fn by(place: Place, args: &[&str]) -> Served {
+        let mut child =
+            place.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let line = stderr
             .lines()
@@ -117,4 +117,66 @@ fn a_page_of_another_site_cannot_read_alerts() {
             assert_eq!(served.ask(path, &host, &more).0, status, "{path} {host} {more}");
         }
     }
+}
+
+/// Memory of a process in MiB, at most until now.
+fn peak(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+#[test]
+fn three_hundred_clients_that_read_nothing_hold_neither_memory_nor_server() {
+    const CLIENTS: usize = 300;
+    let place = Place::new();
+    // Five hundred callers, each with an alert of some ten kilobytes.
+    let records: Vec<Value> = (0..500)
+        .map(|n| {
+            let mut record = secret_get(n, n as f64);
+            record["identity"]["claim"]["oid"] = format!("{n:08x}-0000-4000-8000-000000000000").into();
+            record
+        })
+        .collect();
+    place.ingest(&place.file("a.json", lines(&records)));
+    let rule = include_str!("../../src/detection/testdata/busy_caller.sql")
+        .replace("default = 5", "default = 1")
+        .replace(" principal_id, object_name, time\n", " principal_id, object_name, request_uri, time\n")
+        .replace("max(time) AS last_call", "max(repeat(request_uri, 100)) AS much");
+    place.file("rules/busy_caller.sql", rule);
+    let config = place.file("k.toml", "[rules]\nfolder = 'rules'\n");
+    place.run(&["--config", &config.to_string_lossy(), "detect", "--rule", "busy_caller"]).code(0);
+    let served = Served::by(place, &["serve", "--listen", "127.0.0.1:0"]);
+    let idle = peak(served.child.id());
+    let whole = served.ask("/api/v1/alerts?limit=500", &served.address, "").1.len();
+    assert!(whole > 4 << 20, "{whole} bytes are an answer that is worth the test");
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.address).expect("a connection");
+            let host = &served.address;
+            write!(stream, "GET /api/v1/alerts?limit=500 HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("a request");
+            stream
+        })
+        .collect();
+    // Others are served all the while, if only with the word that they may come back.
+    for _ in 0..5 {
+        assert_eq!(served.ask("/healthz", &served.address, "").0, 200);
+        let (status, _) = served.ask("/api/v1/alerts?limit=1", &served.address, "");
+        assert!(status == 200 || status == 503, "{status}");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    if let (Some(idle), Some(peak)) = (idle, peak(served.child.id())) {
+        assert!(peak < idle + 250, "{idle} MiB at first, {peak} MiB with all of them");
+    }
+    let mut told = 0;
+    for mut client in clients {
+        client.set_read_timeout(Some(std::time::Duration::from_secs(120))).expect("a timeout");
+        let mut head = [0; 4096];
+        let read = client.read(&mut head).unwrap_or(0);
+        let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+        told += usize::from(head.starts_with("http/1.1 503") && head.contains("retry-after: "));
+        assert!(read == 0 || head.starts_with("http/1.1 503") || head.starts_with("http/1.1 200"), "{head}");
+    }
+    assert!(told > 0, "some are told to come back");
+    assert_eq!(served.ask("/api/v1/alerts?limit=1", &served.address, "").0, 200);
 }
