@@ -11,7 +11,8 @@ use super::suppress::{self, Suppression};
 use super::{State, StateError, compose, correlate, trail};
 use crate::alert::{Alert, Finding, Micros, Severity, alert_id, finding_id};
 
-/// The evidence column with which a rule narrows its drilldown: SQL text of the rule's file, not shown.
+/// The evidence column with which a rule narrows its drilldown: SQL text of the rule's file, not shown. One that begins with
+/// `OR ` shows records beside those of the key.
 const DRILLDOWN_FILTER: &str = "drilldown_filter";
 
 /// What alerts take from their rule's header.
