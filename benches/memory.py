@@ -4,19 +4,20 @@
     python3 benches/memory.py target/release/kvaudit [--scale 1.0] [--only NAME]
 
 Makes each input, ingests it into a store of its own and prints the peak resident memory (from wait4), the time and the
-counts. At scale 1: five million records, 100,000 files of one record, ten million bad lines of two bytes, 20,000 bad lines of
-64 KiB, and a store with 2,000 commits that is ingested into once more. Needs a few GB of disk below TMPDIR.
+counts. At scale 1: five million records, 200,000 records of 9 KB, 100,000 files of one record, ten million bad lines of two bytes, 20,000 bad lines of
+64 KiB, and a store with 500 commits that is ingested into once more. Needs a few GB of disk below TMPDIR.
 """
 import argparse, datetime, json, os, shutil, subprocess, sys, tempfile, threading, time
 
-START = datetime.datetime(2026, 10, 1)
+START = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0, tzinfo=None) - datetime.timedelta(days=100)
 LIMIT_MB = 400
 
 
-def record(n, seconds):
+def record(n, seconds, more=""):
     vault, caller, name = n * 7919 % 40, n * 104729 % 300, n * 1299709 % 5000
     at = (START + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
     vault_name = f"KV-SHOP-{vault:03}"
+    more = f'"more":"{more}",' if more else ""
     url = f"https://{vault_name.lower()}.vault.azure.net/secrets/secret-{name}/0123456789abcdef0123456789abcdef"
     return (
         f'{{"time":"{at}","category":"AuditEvent","resourceId":"/SUBSCRIPTIONS/11111111-1111-1111-1111-111111111111'
@@ -27,7 +28,7 @@ def record(n, seconds):
         f'"idtyp":"app","xms_mirid":"/subscriptions/11111111-1111-1111-1111-111111111111/resourcegroups/rg-shop/providers/'
         f'Microsoft.ManagedIdentity/userAssignedIdentities/id-shop-{caller}"}}}},"properties":{{"id":"{url}","clientInfo":'
         f'"azsdk-net-Security.KeyVault.Secrets/4.5.0 (.NET 8.0.1; Linux)","requestUri":"{url}?api-version=7.4",'
-        f'"httpStatusCode":200,"isRbacAuthorized":true,"tlsVersion":"TLS1_2"}}}}\n'
+        f'"httpStatusCode":200,{more}"isRbacAuthorized":true,"tlsVersion":"TLS1_2"}}}}\n'
     )
 
 
@@ -52,11 +53,11 @@ def measured(program, store, sources, feed=None):
     return usage.ru_maxrss / 1024, time.time() - started, child.returncode, report
 
 
-def records(count):
+def records(count, more=""):
     per_second = max(1, count // (30 * 86_400))
     chunk = []
     for n in range(count):
-        chunk.append(record(n, n / per_second % (60 * 86_400)))
+        chunk.append(record(n, n / per_second % (60 * 86_400), more and more + str(n)))
         if len(chunk) == 1_000:
             yield "".join(chunk)
             chunk = []
@@ -100,10 +101,11 @@ def main():
     program = os.path.abspath(args.program)
     cases = [
         ("records", n(5_000_000), lambda store, count: measured(program, store, ["-"], records(count))),
+        ("large-records", n(200_000), lambda store, count: measured(program, store, ["-"], records(count, "x" * 8_000))),
         ("files", n(100_000), lambda store, count: measured(program, store, [many_files(store + "-logs", count)])),
         ("bad-lines", n(10_000_000), lambda store, count: measured(program, store, ["-"], repeated("x\n", count))),
         ("long-bad-lines", n(20_000), lambda store, count: measured(program, store, ["-"], repeated("x" * 65_535 + "\n", count))),
-        ("commits", n(2_000), lambda store, count: (
+        ("commits", n(500), lambda store, count: (
             commits(program, store, count), measured(program, store, ["-"], records(200_000)))[1]),
     ]
     print(f"{'input':16} {'count':>12} {'peak MB':>9} {'seconds':>9}  report", flush=True)

@@ -22,7 +22,10 @@ use crate::store::{Appended, Store};
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Bytes of input whose rows are gathered for one commit at the most, however few records they are.
-const BATCH_BYTES: usize = 96 * 1024 * 1024;
+const BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of rejects that are gathered for one commit at the most: on their way to a file there are copies of them.
+const BATCH_REJECT_BYTES: usize = 16 * 1024 * 1024;
 
 /// What came of one work.
 struct Done {
@@ -146,6 +149,7 @@ struct Collector<'a> {
     rejects: Vec<Reject>,
     rows: usize,
     bytes: usize,
+    reject_bytes: usize,
     appending: Option<tokio::task::JoinHandle<Result<Appended, crate::store::StoreError>>>,
     report: Report,
     /// The source at hand, and what there is to say of those before it.
@@ -166,6 +170,7 @@ impl<'a> Collector<'a> {
             rejects: Vec::new(),
             rows: 0,
             bytes: 0,
+            reject_bytes: 0,
             appending: None,
             report: Report::default(),
             tally: Tally::default(),
@@ -224,23 +229,28 @@ impl<'a> Collector<'a> {
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
             self.report.quarantined += decoded.rejects.len() as u64;
+            self.reject_bytes += decoded.rejects.iter().map(|reject| reject.bytes.len()).sum::<usize>();
             self.rows += decoded.events.num_rows() + decoded.rejects.len();
             if decoded.events.num_rows() > 0 {
                 self.events.push(decoded.events);
             }
             self.rejects.extend(decoded.rejects);
-            if self.rows >= self.options.batch_rows || self.bytes >= BATCH_BYTES {
+            if self.is_full() {
                 self.append().await?;
             }
         }
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.rows >= self.options.batch_rows || self.bytes >= BATCH_BYTES || self.reject_bytes >= BATCH_REJECT_BYTES
+    }
+
     /// Starts the next commit once the last one is through.
     async fn append(&mut self) -> Result<(), IngestError> {
         self.settle().await?;
         let (events, rejects) = (std::mem::take(&mut self.events), std::mem::take(&mut self.rejects));
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.reject_bytes) = (0, 0, 0);
         let (store, at) = (self.store.clone(), self.options.arrived);
         self.appending = Some(tokio::spawn(async move { store.append(events, rejects, at).await }));
         Ok(())

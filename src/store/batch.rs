@@ -181,6 +181,7 @@ impl Incoming {
     ) -> Result<Written, StoreError> {
         let mut writing = Writing::begin(dir, fresh_name("part"), self.schema.clone(), properties)?;
         let mut loose: Vec<(usize, usize)> = Vec::new();
+        let gathered = self.gathered();
         for run in (Runs { rows, starts }) {
             // Rows that stand together already are passed on as they are; others are gathered.
             if run.len >= LONG_RUN {
@@ -188,7 +189,7 @@ impl Incoming {
                 writing.write(&self.batches[run.batch].slice(run.row, run.len))?;
             } else {
                 loose.extend((run.row..run.row + run.len).map(|row| (run.batch, row)));
-                if loose.len() >= GATHERED {
+                if loose.len() >= gathered {
                     self.write_loose(&mut writing, &mut loose)?;
                 }
             }
@@ -198,6 +199,13 @@ impl Incoming {
             writing.note(DAYS_KEY, self.days(rows));
         }
         writing.finish()
+    }
+
+    /// Rows to gather at a time: fewer where they are large, since they are copied.
+    fn gathered(&self) -> usize {
+        let bytes: usize = self.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let row = bytes / self.order.len().max(1);
+        (GATHERED_BYTES / row.max(1)).clamp(256, GATHERED)
     }
 
     fn write_loose(&self, writing: &mut Writing<'_>, loose: &mut Vec<(usize, usize)>) -> Result<(), StoreError> {
@@ -243,6 +251,9 @@ const LONG_RUN: usize = 2_048;
 
 /// Rows gathered before they are written: the dictionaries of all batches are joined once for them.
 const GATHERED: usize = 32 * 1024;
+
+/// About as many bytes, where rows are large.
+const GATHERED_BYTES: usize = 48 * 1024 * 1024;
 
 /// A stretch of rows that follow each other in one batch.
 struct Run {
