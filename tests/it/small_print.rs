@@ -35,7 +35,6 @@ fn names_of_files_stay_on_their_line() {
         vec!["ingest", &missing],
         vec!["ingest", &format!("{HOSTILE}*.none")],
         vec!["query", "-f", &missing],
-        vec!["query", HOSTILE],
         vec!["query", &format!("SELECT \"{HOSTILE}\" FROM events")],
         vec!["--config", &missing, "query", "SELECT 1"],
         vec!["--config", &config, "query", "SELECT 1"],
