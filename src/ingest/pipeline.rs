@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::dates::{Halt, Settled};
-use super::missing::{self, Missing, Tallies};
+use super::missing::{self, InputGaps, Missing};
 use super::{IngestError, Options, Report};
 use crate::record::decode::{Decoded, Decoder};
 use crate::record::frame::{Block, FrameError, Framer, Pieces};
@@ -40,7 +40,7 @@ struct Reading {
 }
 
 /// What a decoder made of one work: its number, the events, what they say of status and caller.
-type Done = (u64, Decoded, Tallies);
+type Done = (u64, Decoded, InputGaps);
 
 /// Remarks of one kind that are made one by one.
 const ZONE_REMARKS: usize = 8;
@@ -183,19 +183,19 @@ fn unreadable(name: &str, offset: u64, error: &std::io::Error) -> String {
 fn decode(works: &Receiver<Work>, spares: &Sender<Vec<u8>>, done: &tokio::sync::mpsc::Sender<Done>, arrived: i64) {
     let mut decoder = Decoder::new(arrived);
     for work in works {
-        let (mut refused, mut tallies) = (Vec::new(), Tallies::new());
+        let (mut refused, mut input_gaps) = (Vec::new(), InputGaps::new());
         for (name, dates, block) in work.parts {
             decoder.source(&name);
             decoder.dates(dates);
             decode_block(&mut decoder, &block);
-            missing::note(&mut tallies, &name, decoder.tally());
+            missing::note(&mut input_gaps, &name, decoder.gaps());
             refused.extend(block.rejects);
             let _ = spares.try_send(block.bytes);
         }
         let mut decoded = decoder.finish();
         decoded.read += refused.len() as u64;
         decoded.rejects.extend(refused);
-        if done.blocking_send((work.number, decoded, tallies)).is_err() {
+        if done.blocking_send((work.number, decoded, input_gaps)).is_err() {
             return;
         }
     }
@@ -231,7 +231,7 @@ struct Collector<'a> {
     store: &'a Store,
     options: &'a Options,
     next: u64,
-    early: std::collections::BTreeMap<u64, (Decoded, Tallies)>,
+    early: std::collections::BTreeMap<u64, (Decoded, InputGaps)>,
     missing: Missing,
     events: Vec<RecordBatch>,
     rejects: Vec<Reject>,
@@ -256,11 +256,11 @@ impl<'a> Collector<'a> {
         }
     }
 
-    async fn take(&mut self, (number, decoded, tallies): Done) -> Result<(), IngestError> {
-        self.early.insert(number, (decoded, tallies));
-        while let Some((decoded, tallies)) = self.early.remove(&self.next) {
+    async fn take(&mut self, (number, decoded, input_gaps): Done) -> Result<(), IngestError> {
+        self.early.insert(number, (decoded, input_gaps));
+        while let Some((decoded, input_gaps)) = self.early.remove(&self.next) {
             self.next += 1;
-            self.missing.take(tallies);
+            self.missing.take(input_gaps);
             self.report.records_read += decoded.read;
             self.report.skipped += decoded.skipped;
             self.report.quarantined += decoded.rejects.len() as u64;
@@ -300,8 +300,8 @@ impl<'a> Collector<'a> {
             self.append().await?;
         }
         self.settle().await?;
-        let (tally, remarks) = self.missing.finish();
-        (self.report.without_status, self.report.without_caller) = (tally.without_status, tally.without_caller);
+        let (gaps, remarks) = self.missing.finish();
+        (self.report.without_status, self.report.without_caller) = (gaps.without_status, gaps.without_caller);
         self.report.remarks = remarks;
         Ok(self.report)
     }

@@ -11,10 +11,10 @@ use super::batch::Columns;
 use super::event::{Deriver, Origin, Owner};
 use super::export;
 use super::fields::{Fields, Slot};
+use super::gaps::Gaps;
 use super::names::Place;
 use super::raw::Intake;
 use super::scan::{Fault, Scan, Text};
-use super::tally::Tally;
 use super::time::dates::{Dates, Evidence, Unread};
 use super::trail::Step;
 use super::{REJECT_BYTES, Reject};
@@ -50,7 +50,7 @@ pub struct Decoder {
     scout: Option<Evidence>,
     /// The row in work came out of a table.
     table: bool,
-    tally: Tally,
+    gaps: Gaps,
     columns: Columns,
     rejects: Vec<Reject>,
     skipped: u64,
@@ -71,7 +71,7 @@ impl Decoder {
             unread: None,
             scout: None,
             table: false,
-            tally: Tally::default(),
+            gaps: Gaps::default(),
             columns: Columns::new(),
             rejects: Vec::new(),
             skipped: 0,
@@ -102,8 +102,8 @@ impl Decoder {
     }
 
     /// What the events since the last call say of status and caller.
-    pub fn tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+    pub fn gaps(&mut self) -> Gaps {
+        std::mem::take(&mut self.gaps)
     }
 
     /// Events since the last [`Decoder::finish`].
@@ -392,7 +392,7 @@ impl Decoder {
             evidence.see(fields.time_text.as_deref().unwrap_or_default(), fields.time_key, self.dates.zone);
         } else if fields.time.is_some_and(|time| time.believable(self.arrived)) {
             let origin = Origin { source: &self.source, arrived: self.arrived };
-            self.tally.add(self.deriver.append(fields, &mut self.intake, origin, &mut self.columns));
+            self.gaps.add(self.deriver.append(fields, &mut self.intake, origin, &mut self.columns));
         } else {
             let reason = bad_time(fields.time_text.as_deref(), self.unread.take());
             self.reject(text.as_bytes(), offset, reason);

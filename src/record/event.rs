@@ -10,6 +10,7 @@ use super::client;
 use super::columns as named;
 use super::extra::{Extra, canonical as canonical_of};
 use super::fields::{B, Fields, N, R, T};
+use super::gaps::{Counted, Gaps};
 use super::identity::{self, Digest, Inputs};
 use super::memo::Memo;
 use super::object::{self, Object};
@@ -17,7 +18,6 @@ use super::operation;
 use super::outcome;
 use super::raw::Intake;
 use super::said;
-use super::tally::{Counted, Tally};
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Deriver {
 
     /// Appends a row for a record that [`Deriver::owner`] has just looked at; `f.time` must be there. Says whether the
     /// record has a status and a caller.
-    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) -> Tally {
+    pub fn append(&mut self, f: &Fields<'_>, intake: &mut Intake, origin: Origin<'_>, columns: &mut Columns) -> Gaps {
         let Intake { extra, claims, .. } = intake;
         let resource = self.resources.get(self.resource);
         let known = f.claims.map(|place| &claims.get(place).caller);
@@ -136,7 +136,7 @@ impl Deriver {
         what(f, &event, columns);
         let outcome = result(f, &event, columns);
         let (category, operation, identified) = (event.category, event.operation, event.caller.identified());
-        let tally = Tally::of(f, Counted { category, operation, outcome, identified });
+        let gaps = Gaps::of(f, Counted { category, operation, outcome, identified });
         network(f, &event, columns);
         change(f, &event, columns);
         let caller_code = who(&event.caller, known.map(|known| known.code), columns);
@@ -148,7 +148,7 @@ impl Deriver {
         self.operation(f, columns);
         self.agent(f, columns);
         columns.row += 1;
-        tally
+        gaps
     }
 
     fn operation(&mut self, f: &Fields<'_>, columns: &mut Columns) {

@@ -16,6 +16,7 @@ mod export;
 mod extra;
 mod fields;
 pub mod frame;
+mod gaps;
 mod identity;
 mod memo;
 mod names;
@@ -26,13 +27,12 @@ mod raw;
 mod said;
 mod scan;
 pub mod schema;
-mod tally;
 mod time;
 mod trail;
 
 pub use columns::columns;
+pub use gaps::Gaps;
 pub use operation::{Operation, operations};
-pub use tally::Tally;
 pub use time::dates::{Dates, Evidence, Order, Zone};
 
 /// A piece of input that is no event: goes to the `quarantine` table, with enough to find and repair it.

@@ -5,7 +5,7 @@ use super::operation;
 
 /// Counts of events. Only requests can lack something: a notification has no caller, a challenge none yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Gaps {
     /// Events that have a status, or whose text says how they ended.
     pub with_status: u64,
     /// Requests that have neither.
@@ -26,9 +26,9 @@ pub(super) struct Counted<'a> {
     pub identified: bool,
 }
 
-impl Tally {
+impl Gaps {
     /// Adds what another part of the input says.
-    pub fn add(&mut self, other: Tally) {
+    pub fn add(&mut self, other: Gaps) {
         self.with_status += other.with_status;
         self.without_status += other.without_status;
         self.with_caller += other.with_caller;
@@ -36,14 +36,14 @@ impl Tally {
     }
 
     /// Of one event.
-    pub(super) fn of(f: &Fields<'_>, event: Counted<'_>) -> Tally {
+    pub(super) fn of(f: &Fields<'_>, event: Counted<'_>) -> Gaps {
         let (status, caller) = (f.number(N::Status).is_some() || event.outcome != "unknown", event.identified);
-        let mut tally = Tally { with_status: u64::from(status), with_caller: u64::from(caller), ..Tally::default() };
+        let mut gaps = Gaps { with_status: u64::from(status), with_caller: u64::from(caller), ..Gaps::default() };
         if !(status && caller) && event.is_request() {
-            tally.without_status = u64::from(!status);
-            tally.without_caller = u64::from(!caller && event.outcome != "challenge");
+            gaps.without_status = u64::from(!status);
+            gaps.without_caller = u64::from(!caller && event.outcome != "challenge");
         }
-        tally
+        gaps
     }
 }
 
