@@ -55,7 +55,9 @@ pub(super) fn without_events(tally: &Tally) -> Option<String> {
             if *rejected == 1 { "piece" } else { "pieces" }
         ),
         (others, 0) => {
-            format!("all {} of '{source}' are of other services ({kinds}): none is Key Vault's", records(others))
+            let all = if others == 1 { "the only record".to_owned() } else { format!("all {others} records") };
+            let are = if others == 1 { "is" } else { "are" };
+            format!("{all} of '{source}' {are} of other services ({kinds}): none is Key Vault's")
         }
         (0, unknown) => format!(
             "no log record was found in '{source}': it holds {} with the keys {keys}; give the logs themselves, or an \

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -14,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::ParquetMetaData;
 
-use super::container::{ContainerLimits, Made};
+use super::container::{ContainerLimits, Made, contained};
 use super::export;
 use super::form::{Refusal, listed};
 use super::frame::FrameError;
@@ -24,6 +23,9 @@ const BATCH_ROWS: usize = 1024;
 
 /// Bytes of text that are written out at a time, about.
 const PIECE: usize = 1 << 20;
+
+/// What stands in a message about damage.
+const DAMAGED: &str = "its Parquet pages are damaged there";
 
 /// How deep columns may nest.
 const NESTING: usize = 16;
@@ -45,7 +47,7 @@ impl Columnar {
     /// Reads the file's footer; refuses files with other columns.
     pub(super) fn open(file: File, limits: ContainerLimits) -> Result<Self, FrameError> {
         let raw = file.metadata().map_err(|error| FrameError::Read { offset: 0, error })?.len();
-        let opened = contained(|| open_rows(file, raw, &limits)).map_err(|error| {
+        let opened = contained(DAMAGED, || open_rows(file, raw, &limits)).map_err(|error| {
             let what = format!("a Parquet file that cannot be read ({error})");
             FrameError::Refused(Refusal::new(what, "copy it again, or export the logs as JSON"))
         })?;
@@ -56,7 +58,7 @@ impl Columnar {
     /// Writes the next rows.
     fn next_lines(&mut self) -> io::Result<()> {
         let Some(batch) = &self.batch else {
-            match contained(|| self.rows.next().transpose())? {
+            match contained(DAMAGED, || self.rows.next().transpose())? {
                 Some(batch) => (self.batch, self.written) = (Some(batch), 0),
                 None => self.ended = true,
             }
@@ -65,7 +67,7 @@ impl Columnar {
         let rows = fitting(batch, self.written);
         let slice = batch.slice(self.written, rows);
         let room = self.made.room();
-        contained(|| LineDelimitedWriter::new(room).write(&slice))?;
+        contained(DAMAGED, || LineDelimitedWriter::new(room).write(&slice))?;
         self.written += rows;
         if self.written >= batch.num_rows() {
             self.batch = None;
@@ -80,14 +82,6 @@ impl Read for Columnar {
             self.next_lines().inspect_err(|_| self.ended = true)?;
         }
         Ok(self.made.read(target))
-    }
-}
-
-/// A damaged file is an error and never the end of the program.
-fn contained<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> io::Result<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| io::Error::other(format!("its Parquet pages are damaged there: {error}"))),
-        Err(_) => Err(io::Error::other("its Parquet pages are damaged there")),
     }
 }
 

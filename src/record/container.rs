@@ -3,7 +3,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::capture::Capture;
 use super::columnar::Columnar;
 use super::form::{Form, Refusal};
 use super::frame::FrameError;
@@ -40,8 +42,8 @@ pub fn open<'a, R: Read>(
     let length = fill(reader, &mut head).map_err(|error| FrameError::Read { offset: 0, error })?;
     match &head[..length] {
         b"Obj\x01" => {
-            let way_out = "export the logs as JSON or CSV";
-            Err(FrameError::Refused(Refusal::new("an Avro file", way_out)))
+            let capture = Capture::open(io::Cursor::new(head).chain(reader), *limits)?;
+            Ok(Contents { text: Box::new(capture), form: Some(Form::Capture) })
         }
         b"PAR1" => {
             let file = file(reader).ok_or_else(|| {
@@ -51,6 +53,14 @@ pub fn open<'a, R: Read>(
             Ok(Contents { text: Box::new(Columnar::open(file, *limits)?), form: Some(Form::Parquet) })
         }
         _ => Ok(Contents { text: Box::new(io::Cursor::new(head).take(length as u64).chain(reader)), form: None }),
+    }
+}
+
+/// Runs a decoder of binary files: a damaged one is an error and never the end of the program. `damaged` says what it is.
+pub(super) fn contained<T, E: std::fmt::Display>(damaged: &str, work: impl FnOnce() -> Result<T, E>) -> io::Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| io::Error::other(format!("{damaged}: {error}"))),
+        Err(_) => Err(io::Error::other(damaged.to_owned())),
     }
 }
 
@@ -92,10 +102,12 @@ impl Made {
     pub(super) fn account(&mut self, raw: u64, limits: &ContainerLimits) -> io::Result<()> {
         self.total += self.text.len() as u64;
         let ratio = self.total > limits.ratio_free_bytes && self.total / limits.max_ratio > raw;
-        let limit = match () {
-            () if self.total > limits.max_bytes => format!("{} bytes", limits.max_bytes),
-            () if ratio => format!("{} times", limits.max_ratio),
-            () => return Ok(()),
+        let limit = if self.total > limits.max_bytes {
+            format!("{} bytes", limits.max_bytes)
+        } else if ratio {
+            format!("{} times", limits.max_ratio)
+        } else {
+            return Ok(());
         };
         self.room();
         Err(io::Error::other(format!(

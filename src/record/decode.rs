@@ -397,7 +397,7 @@ impl Decoder {
         }
         let mut ahead = scan.clone();
         ahead.open(b'[')?;
-        if !matches!(ahead.peek()?, b'{' | b']') {
+        if !matches!(ahead.peek()?, b'{' | b']' | b',') {
             return Ok(false);
         }
         if key.raw.eq_ignore_ascii_case("tables") {

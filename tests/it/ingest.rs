@@ -102,6 +102,7 @@ fn the_json_report_is_one_object_with_the_contracts_fields() {
     let mut expected = vec![
         "records_read",
         "events_written",
+        "forms",
         "duplicates",
         "skipped",
         "quarantined",

@@ -293,7 +293,7 @@ impl Document {
             Err(at) => return Some(self.broken(at)),
         };
         let is = |name: &str| key.eq_ignore_ascii_case(name.as_bytes());
-        let objects = matches!(list_of, Some(b'{' | b']'));
+        let objects = matches!(list_of, Some(b'{' | b']' | b','));
         match frame {
             Frame::Root if objects && (is("records") || is("value") || is("results")) => {
                 self.open_envelope(Frame::Records, value_at, Form::Envelope);

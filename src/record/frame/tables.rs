@@ -85,12 +85,19 @@ impl Tables {
 
     /// The names of its columns, once they are known.
     pub(super) fn columns(&self) -> Option<Arc<Vec<String>>> {
-        self.current.columns.clone()
+        self.current.columns.clone().or_else(|| self.announced()?.columns.clone())
+    }
+
+    /// The answer's table whose rows come in fragments, for a fragment that has not said whose it is.
+    fn announced(&self) -> Option<&Table> {
+        let tables = self.known.iter().rev().map(|(_, table)| table);
+        tables.filter(|_| self.current.id.is_none()).find(|table| table.primary == Some(true))
     }
 
     /// Whether it is the answer and no table about it; `None` where it does not say.
     pub(super) fn is_primary(&self) -> Option<bool> {
-        self.current.primary
+        let announced = || self.current.columns.is_none().then(|| self.announced()?.primary).flatten();
+        self.current.primary.or_else(announced)
     }
 
     /// Whether no table came before it.

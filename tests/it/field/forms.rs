@@ -33,6 +33,7 @@ fn every_form_from_the_field_is_read() {
         ("21-powershell-export.csv", 2, 0, 0, "CSV"),
         ("31-elastic-export.jsonl", 2, 0, 0, "JSON lines"),
         ("37-leading-comma.json", 2, 0, 0, "JSON envelope"),
+        ("38-eventhub-capture.avro", 3, 0, 0, "Avro (Event Hubs Capture)"),
         ("45-kusto-v2.json", 2, 0, 0, "Kusto frames"),
         ("63-portal-activity.csv", 3, 0, 0, "CSV (Activity log of the portal)"),
     ] {
@@ -207,8 +208,7 @@ fn many_refused_files_are_a_hundred_sentences_and_a_count() {
     let ran = place.run(&["ingest", "--format", "json", "logs"]).code(1);
     assert!(ran.err.contains("and 50 more sources"), "{}", ran.err);
     assert!(
-        ran.err.contains("are of other services (MICROSOFT.STORAGE 1)")
-            && ran.err.contains("and 30 more files like it")
+        ran.err.contains("is of other services (MICROSOFT.STORAGE 1)") && ran.err.contains("and 30 more files like it")
     );
     assert!(ran.err.lines().count() < 130, "{}", ran.err);
 }
