@@ -29,7 +29,9 @@ struct Lacking {
 
 /// Says what the requests of a period lack and which of the rules are blind to them.
 pub async fn tell(store: &Store, rules: &[&Rule], period: Period) -> anyhow::Result<()> {
-    for (lack, condition) in [(Lack::Status, "outcome = 'unknown'"), (Lack::Caller, "principal_id IS NULL")] {
+    for (lack, condition) in
+        [(Lack::Status, "outcome = 'unknown'"), (Lack::Caller, "principal_id IS NULL AND principal_name IS NULL")]
+    {
         let blind: Vec<&str> =
             rules.iter().filter(|rule| rule.is_blind_without(lack)).map(|rule| rule.id.as_str()).collect();
         if let Some(found) = lacking(store, condition, period).await?.filter(|_| !blind.is_empty()) {

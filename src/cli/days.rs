@@ -82,6 +82,7 @@ impl Days {
     }
 
     /// The stretches of window ends that some rules have still to evaluate, and these rules.
+    #[allow(clippy::type_complexity, reason = "two lists")]
     fn stale(&self, state: &State, rules: &[&Rule]) -> anyhow::Result<(Vec<(Micros, Micros)>, Vec<String>)> {
         let ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         Ok(state.stale(&ids, self.extent.data.to)?)
@@ -136,9 +137,7 @@ fn told_of_stale(stretches: &[(Micros, Micros)], behind: &[String], rules: usize
     let text = |(from, to): &(Micros, Micros)| format!("from {} to {}", times::minute(*from), times::minute(*to));
     let mut times: Vec<String> = stretches.iter().take(NAMED).map(text).collect();
     if stretches.len() > NAMED {
-        times.push(
-            format!("{} more", counted((stretches.len() - NAMED) as u64, "stretch")).replace("stretchs", "stretches"),
-        );
+        times.push(format!("and {} stretches more", stretches.len() - NAMED));
     }
     let which = match behind {
         _ if behind.len() == rules && rules > NAMED => "all rules".to_owned(),

@@ -1,16 +1,16 @@
 //! Which detections see nothing of records that carry no status, or no caller: read out of a detection's own SQL, so that
 //! nobody has to declare it and a user's detection is judged like ours.
 //!
-//! Records without a status have the outcome `unknown` and no HTTP status; records without a caller have no `principal_id`. A
-//! query that asks for another outcome, or for a caller, has no row of them; nor has what joins such a query. Steps
-//! of a `WITH` are followed by name. What is in doubt counts as seeing.
+//! Records without a status have the outcome `unknown` and no HTTP status; records without a caller have no id or name of one,
+//! and are `anonymous`. A query that asks for another outcome, or for a caller, has no row of them; nor has what joins such a
+//! query. Steps of a `WITH` are followed by name. What is in doubt counts as seeing.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator,
-    Statement, TableFactor, Value, visit_expressions,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Join, JoinConstraint,
+    JoinOperator, Query, Select, SetExpr, SetOperator, Statement, TableFactor, Value, visit_expressions,
 };
 
 use super::Rule;
@@ -91,7 +91,7 @@ impl Reader {
             JoinConstraint::On(condition) => self.never(condition),
             JoinConstraint::Using(names) => {
                 let named = |name: &&str| names.iter().any(|n| n.to_string().eq_ignore_ascii_case(name));
-                self.nulls().iter().any(|name| named(&name))
+                self.nulls().iter().any(|name| named(name))
             }
             JoinConstraint::Natural | JoinConstraint::None => false,
         };
@@ -110,16 +110,33 @@ impl Reader {
     fn nulls(&self) -> &'static [&'static str] {
         match self.lack {
             Lack::Status => &["http_status_code", "denial_reason"],
-            Lack::Caller => &["principal_id"],
+            Lack::Caller => &["principal_id", "principal_name", "app_id", "object_id", "user_principal_name"],
         }
     }
 
     fn is_null(&self, expression: &Expr) -> bool {
+        if let Expr::Function(call) = expression
+            && let FunctionArguments::List(list) = &call.args
+        {
+            let null = |arg: &FunctionArg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => self.is_null(value),
+                _ => false,
+            };
+            return call.name.to_string().eq_ignore_ascii_case("coalesce") && list.args.iter().all(null);
+        }
         column(expression).is_some_and(|name| self.nulls().iter().any(|null| name.eq_ignore_ascii_case(null)))
     }
 
-    fn is_outcome(&self, expression: &Expr) -> bool {
-        self.lack == Lack::Status && column(expression).is_some_and(|name| name.eq_ignore_ascii_case("outcome"))
+    /// A column that has one value, and the value.
+    fn known(&self) -> (&'static str, &'static str) {
+        match self.lack {
+            Lack::Status => ("outcome", "unknown"),
+            Lack::Caller => ("principal_type", "anonymous"),
+        }
+    }
+
+    fn is_known(&self, expression: &Expr) -> bool {
+        column(expression).is_some_and(|name| name.eq_ignore_ascii_case(self.known().0))
     }
 
     /// Whether a condition holds for no record that lacks it.
@@ -130,9 +147,9 @@ impl Reader {
             Expr::Between { expr, .. } | Expr::Like { expr, .. } => self.is_null(expr),
             Expr::BinaryOp { left, op, right } => self.comparison_never(left, op, right),
             Expr::InList { expr, list, negated } => {
-                let unknown = || list.iter().any(|value| text(value) == Some("unknown"));
+                let listed = || list.iter().any(|value| text(value) == Some(self.known().1));
                 let texts = || list.iter().all(|value| text(value).is_some());
-                self.is_null(expr) || self.is_outcome(expr) && (*negated == unknown()) && (*negated || texts())
+                self.is_null(expr) || self.is_known(expr) && (*negated == listed()) && (*negated || texts())
             }
             Expr::InSubquery { expr, subquery, negated } => self.is_null(expr) || !negated && self.has_no_row(subquery),
             Expr::Exists { subquery, negated } => !negated && self.has_no_row(subquery),
@@ -142,14 +159,14 @@ impl Reader {
 
     fn comparison_never(&self, left: &Expr, op: &BinaryOperator, right: &Expr) -> bool {
         use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
-        let outcome_is =
-            || [(left, right), (right, left)].into_iter().find(|(c, _)| self.is_outcome(c)).map(|(_, v)| text(v));
+        let sides = [(left, right), (right, left)];
+        let compared = || sides.into_iter().find(|(c, _)| self.is_known(c)).and_then(|(_, value)| text(value));
         let null = || self.is_null(left) || self.is_null(right);
         match op {
             And => self.never(left) || self.never(right),
             Or => self.never(left) && self.never(right),
-            Eq => null() || matches!(outcome_is(), Some(Some(value)) if value != "unknown"),
-            NotEq => null() || matches!(outcome_is(), Some(Some("unknown"))),
+            Eq => null() || compared().is_some_and(|value| value != self.known().1),
+            NotEq => null() || compared().is_some_and(|value| value == self.known().1),
             // Sights count successes: of an unknown outcome none is.
             Gt => null() || self.lack == Lack::Status && column(left).is_some_and(|name| name == "successes"),
             Lt | GtEq | LtEq => null(),
@@ -240,6 +257,9 @@ mod tests {
             ("SELECT time FROM events WHERE principal_id IS NOT NULL", true),
             ("SELECT * FROM events e JOIN activity a ON a.principal_id = e.principal_id", true),
             ("SELECT * FROM events e JOIN activity a USING (vault_name, principal_id)", true),
+            ("SELECT * FROM events WHERE coalesce(principal_id, principal_name) IS NOT NULL", true),
+            ("SELECT * FROM events WHERE principal_type = 'user'", true),
+            ("SELECT * FROM events WHERE coalesce(principal_id, caller_ip) IS NOT NULL", false),
             ("SELECT * FROM events WHERE principal_id IS NULL", false),
             ("SELECT * FROM events e LEFT JOIN activity a ON a.principal_id = e.principal_id", false),
             ("SELECT * FROM events e JOIN activity a ON a.vault_name = e.vault_name", false),
@@ -258,6 +278,10 @@ mod tests {
         for id in ["expired", "near_limit", "log_silence", "old_tls"] {
             assert!(!blind(id, Lack::Status), "{id}");
         }
-        assert!(blind("off_hours_read", Lack::Caller) && !blind("unauthenticated_probe", Lack::Caller));
+        assert!(
+            blind("off_hours_read", Lack::Caller)
+                && blind("mass_secret_read", Lack::Caller)
+                && !blind("unauthenticated_probe", Lack::Caller)
+        );
     }
 }
