@@ -91,7 +91,7 @@ impl Reader {
             JoinConstraint::On(condition) => self.never(condition),
             JoinConstraint::Using(names) => {
                 let named = |name: &&str| names.iter().any(|n| n.to_string().eq_ignore_ascii_case(name));
-                self.nulls().iter().any(|name| named(name))
+                self.nulls().iter().any(named)
             }
             JoinConstraint::Natural | JoinConstraint::None => false,
         };

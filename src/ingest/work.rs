@@ -126,8 +126,8 @@ mod tests {
     use super::*;
 
     fn texts(block: &Block) -> Vec<(u64, Vec<u8>)> {
-        let whole = [0..place(block.bytes.len())];
-        let ranges = pieces(block).unwrap_or(&whole);
+        let whole = 0..place(block.bytes.len());
+        let ranges = pieces(block).unwrap_or(std::slice::from_ref(&whole));
         let text = |r: &Range<u32>| {
             (block.offset + u64::from(r.start), block.bytes[r.start as usize..r.end as usize].to_vec())
         };

@@ -213,7 +213,7 @@ fn identity(
             inputs.text(text);
         }
         // Columns of queries that keep neither an address nor a resource id; no raw record has them.
-        for text in [f.text(T::Name), f.text(T::Vault).filter(|_| event.resource_id.is_none())].into_iter().flatten() {
+        for text in [name_column(f), f.text(T::Vault).filter(|_| event.resource_id.is_none())].into_iter().flatten() {
             inputs.text(Some("named"));
             inputs.text(Some(text));
         }
@@ -250,7 +250,7 @@ impl<'a> Event<'a> {
         if object.name.is_none() {
             object.name = f
                 .text(T::EventObject)
-                .or_else(|| f.text(T::Name).filter(|_| named::is_of_an_object(operation)))
+                .or_else(|| name_column(f).filter(|_| named::is_of_an_object(operation)))
                 .map(object::canonical);
         }
         if object.version.is_none() {
@@ -265,6 +265,11 @@ impl<'a> Event<'a> {
         let address = f.text(T::Address).or(f.text(T::AddressAlt)).map(address::parse);
         Event { category, operation, resource_id, resource, object, caller, address, control_plane, policy }
     }
+}
+
+/// An object's name in a column of an export. Policy evaluations have a field of the name `objectName` that people use too.
+fn name_column<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
+    f.text(T::Name).or_else(|| f.text(T::PolicyObjectName).filter(|_| f.exported))
 }
 
 fn operation_name<'a>(f: &'a Fields<'_>) -> Option<&'a str> {

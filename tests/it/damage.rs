@@ -211,6 +211,7 @@ fn a_lost_table_of_alerts_is_written_anew_from_the_state() {
 }
 
 /// Runs the program with this on its store before: a disk of its own, for instance. None where the system has no user namespaces.
+#[allow(clippy::print_stderr, reason = "a test that could not be tried says so")]
 fn within(place: &Place, before: &str, args: &str) -> Option<Ran> {
     let run = |script: &str| {
         std::process::Command::new("unshare")

@@ -91,8 +91,8 @@ fn a_query_ends_in_time_whatever_its_plan_does() {
         // Many rows out of few, which yields nowhere by itself.
         "SELECT sum(a.duration_ms + b.duration_ms + c.duration_ms) FROM events a, events b, events c".to_owned(),
         // The same without a row that comes out.
-        "SELECT count(*) FROM events a JOIN events b ON a.duration_ms + b.duration_ms < 0 \
-         JOIN events c ON a.duration_ms + c.duration_ms < 0 CROSS JOIN events d"
+        "SELECT count(*) FROM events a CROSS JOIN events b JOIN events c \
+         ON a.duration_ms + b.duration_ms + c.duration_ms < 0"
             .to_owned(),
         "SELECT sum(length(a.request_uri || b.request_uri)) FROM events a, events b, events c \
          WHERE a.request_uri || b.object_name < c.request_uri || 'x'"

@@ -94,6 +94,17 @@ fn audit_logs_rows_with_objects_in_place_of_text() {
 }
 
 #[test]
+fn a_column_of_objects_may_have_the_name_that_policy_evaluations_use() {
+    for column in ["SecretName", "ObjectName", "Object Name"] {
+        let header = ["TimeGenerated", "OperationName", "VaultName", column, "httpStatusCode_d"].map(String::from);
+        let mut decoder = Decoder::new(ARRIVED);
+        decoder.csv_row(&header, b',', b"2026-01-10T00:00:00Z,SecretGet,kv-pay,Db-Password,200", 0);
+        let decoded = checked(decoder.finish());
+        assert_eq!(cell(&decoded, 0, "object_name"), "db-password", "{column}");
+    }
+}
+
+#[test]
 fn the_portals_csv_keeps_all_but_the_times_last_digits() {
     let header =
         ["TimeGenerated [UTC]", "OperationName", "Category", "ResourceId", "httpStatusCode_d"].map(String::from);
