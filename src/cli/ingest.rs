@@ -150,8 +150,10 @@ fn print_report(format: Format, report: &Report) -> anyhow::Result<()> {
 /// The counts in one line.
 pub fn sentence(report: &Report) -> String {
     use super::table::count;
-    let mut parts =
-        vec![format!("{} records read", count(report.records_read)), format!("{} new", count(report.events_written))];
+    let mut parts = vec![
+        format!("{} read", super::table::counted(report.records_read, "record")),
+        format!("{} new", count(report.events_written)),
+    ];
     for (number, what) in [
         (report.duplicates, "already known"),
         (report.skipped, "of other services"),

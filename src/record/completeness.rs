@@ -12,7 +12,7 @@ pub struct Completeness {
     pub without_status: u64,
     /// Events that name their caller.
     pub with_caller: u64,
-    /// Requests other than challenges whose caller nothing names.
+    /// Requests whose caller nothing names, other than challenges and refused tokens.
     pub without_caller: u64,
 }
 
@@ -42,7 +42,9 @@ impl Completeness {
             Completeness { with_status: u64::from(status), with_caller: u64::from(caller), ..Completeness::default() };
         if !(status && caller) && event.is_request() {
             said.without_status = u64::from(!status);
-            said.without_caller = u64::from(!caller && event.outcome != "challenge");
+            // A 401 is the answer to a call without a token, or with one that was refused: it cannot name a caller.
+            let expected = event.outcome != "challenge" && f.number(N::Status) != Some(401);
+            said.without_caller = u64::from(!caller && expected);
         }
         said
     }
