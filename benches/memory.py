@@ -71,6 +71,12 @@ def repeated(line, count):
     yield line * (count % 10_000)
 
 
+def behind_one(pieces):
+    """Behind one record: an input of nothing but scraps is refused as a whole."""
+    yield record(0, 0)
+    yield from pieces
+
+
 def many_files(folder, count):
     """An archive as Azure writes it: a folder for every hour."""
     base = os.path.join(folder, "resourceId=", "SUBSCRIPTIONS", "1" * 36, "RESOURCEGROUPS", "RG", "PROVIDERS",
@@ -103,8 +109,8 @@ def main():
         ("records", n(5_000_000), lambda store, count: measured(program, store, ["-"], records(count))),
         ("large-records", n(200_000), lambda store, count: measured(program, store, ["-"], records(count, "x" * 8_000))),
         ("files", n(100_000), lambda store, count: measured(program, store, [many_files(store + "-logs", count)])),
-        ("bad-lines", n(10_000_000), lambda store, count: measured(program, store, ["-"], repeated("x\n", count))),
-        ("long-bad-lines", n(20_000), lambda store, count: measured(program, store, ["-"], repeated("x" * 65_535 + "\n", count))),
+        ("bad-lines", n(10_000_000), lambda store, count: measured(program, store, ["-"], behind_one(repeated("x\n", count)))),
+        ("long-bad-lines", n(20_000), lambda store, count: measured(program, store, ["-"], behind_one(repeated("x" * 65_535 + "\n", count)))),
         ("commits", n(500), lambda store, count: (
             commits(program, store, count), measured(program, store, ["-"], records(200_000)))[1]),
     ]
