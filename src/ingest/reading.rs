@@ -40,6 +40,13 @@ impl Default for Reading {
 }
 
 impl Reading {
+    /// Notes that an input's times name no zone.
+    fn zone(&mut self, remark: Option<String>) {
+        if let Some(remark) = remark {
+            self.zones.push(|| remark);
+        }
+    }
+
     /// Notes a tail that is no whole record.
     fn ends_in(&mut self, name: &str, tail: Option<&Incomplete>) {
         let Some(tail) = tail else { return };
@@ -101,70 +108,85 @@ impl Outlet {
 pub(super) fn read(
     inputs: impl IntoIterator<Item = Input>,
     options: &Options,
-    mut outlet: Outlet,
+    outlet: Outlet,
     spares: &Receiver<Vec<u8>>,
     total: &AtomicU64,
     progress: &Progress,
 ) -> Reading {
-    let mut reading = Reading::default();
-    let mut buffer = Vec::new();
-    for input in inputs {
+    let buffer = Vec::new();
+    let mut reader = Reader { options, outlet, spares, total, progress, buffer, reading: Reading::default() };
+    if inputs.into_iter().all(|input| reader.input(&input)) {
+        reader.outlet.finish();
+    }
+    reader.reading
+}
+
+struct Reader<'a> {
+    options: &'a Options,
+    outlet: Outlet,
+    spares: &'a Receiver<Vec<u8>>,
+    /// Bytes of the inputs read so far, before decompression.
+    total: &'a AtomicU64,
+    progress: &'a Progress,
+    /// The window's memory, from one input to the next.
+    buffer: Vec<u8>,
+    reading: Reading,
+}
+
+impl Reader<'_> {
+    /// Reads one input; false once nobody takes works any more.
+    fn input(&mut self, input: &Input) -> bool {
         let name: Arc<str> = input.name.as_str().into();
-        let mut opened = match source::open(&input, &options.source) {
+        let mut opened = match source::open(input, &self.options.source) {
             Ok(opened) => opened,
             Err(error) => {
-                reading.problems.push(|| error.to_string());
-                continue;
+                self.reading.problems.push(|| error.to_string());
+                return true;
             }
         };
-        let raw = opened.raw_bytes();
-        let before = total.load(Ordering::Relaxed);
-        let Contents { text, form: told } =
-            match container::open(&mut opened, Opened::take_file, &within(&options.source)) {
-                Ok(contents) => contents,
-                Err(error) => {
-                    reading.problems.push(|| unreadable(&name, &error));
-                    continue;
-                }
-            };
-        let mut framer = Framer::with_buffer(text, &name, options.frame, std::mem::take(&mut buffer));
-        let mut settled = Settled::new(&input, options);
-        let (mut failed, mut blocks) = (false, 0);
-        loop {
-            spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
-            let block = match settled.next_block(&mut framer) {
-                Ok(Some(block)) => block,
-                Ok(None) => break,
-                Err(halt) => {
-                    reading.problems.push(|| match halt {
-                        Halt::Read(error) => unreadable(&name, &error),
-                        Halt::Dates(problem) => problem,
-                    });
-                    failed = true;
-                    break;
-                }
-            };
-            blocks += 1;
-            total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
-            progress(total.load(Ordering::Relaxed));
-            if !outlet.put(&name, settled.dates(), block) {
-                return reading;
+        let (raw, before) = (opened.raw_bytes(), self.total.load(Ordering::Relaxed));
+        let count = || {
+            self.total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
+            (self.progress)(self.total.load(Ordering::Relaxed));
+        };
+        let limits = within(&self.options.source);
+        let Contents { text, form: told } = match container::open(&mut opened, Opened::take_file, &limits) {
+            Ok(contents) => contents,
+            Err(error) => {
+                self.reading.problems.push(|| unreadable(&name, &error));
+                return true;
             }
-        }
-        total.store(before + raw.load(Ordering::Relaxed), Ordering::Relaxed);
-        if let Some(remark) = settled.remark {
-            reading.zones.push(|| remark);
-        }
-        reading.ends_in(&name, framer.incomplete());
+        };
+        let mut framer = Framer::with_buffer(text, &name, self.options.frame, std::mem::take(&mut self.buffer));
+        let mut settled = Settled::new(input, self.options);
+        let mut blocks = 0;
+        let ended = loop {
+            self.spares.try_iter().take(1).for_each(|spare| framer.reuse(spare));
+            match settled.next_block(&mut framer) {
+                Ok(Some(block)) => {
+                    blocks += 1;
+                    count();
+                    if !self.outlet.put(&name, settled.dates(), block) {
+                        return false;
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(halt) => break Err(halt),
+            }
+        };
+        count();
+        self.reading.zone(settled.remark);
+        self.reading.ends_in(&name, framer.incomplete());
         let form = told.unwrap_or(framer.form());
         let blank = blocks == 0 && framer.incomplete().is_none() && form != Form::Empty;
-        buffer = framer.into_buffer();
-        if !failed {
-            reading.read_as(&name, form, opened.encoding(), blank);
+        self.buffer = framer.into_buffer();
+        match ended {
+            Ok(()) => self.reading.read_as(&name, form, opened.encoding(), blank),
+            Err(Halt::Read(error)) => self.reading.problems.push(|| unreadable(&name, &error)),
+            Err(Halt::Dates(problem)) => self.reading.problems.push(|| problem),
         }
+        true
     }
-    outlet.finish();
-    reading
 }
 
 /// What is missing at the end of a source: of a record, or only what closes the document around its records.

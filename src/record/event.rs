@@ -269,7 +269,9 @@ impl<'a> Event<'a> {
 
 /// An object's name in a column of an export. Policy evaluations have a field of the name `objectName` that people use too.
 fn name_column<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
-    f.text(T::Name).or_else(|| f.text(T::PolicyObjectName).filter(|_| f.exported))
+    let column =
+        || f.exported && !f.nested && !policy::is_evaluation(category(f), operation_name(f).unwrap_or_default());
+    f.text(T::Name).or_else(|| f.text(T::PolicyObjectName).filter(|_| column()))
 }
 
 fn operation_name<'a>(f: &'a Fields<'_>) -> Option<&'a str> {
