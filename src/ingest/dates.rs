@@ -19,9 +19,6 @@ use crate::source::{self, Input, InputKind, Opened};
 /// Bytes of blocks that are held back at the most.
 const HELD_BYTES: usize = 16 << 20;
 
-/// Records of a block that are looked at first.
-const FIRST_RECORDS: usize = 8;
-
 /// How far into a block's first line the raw records' `time` is looked for.
 const HEAD_BYTES: usize = 4096;
 
@@ -65,12 +62,12 @@ impl<'a> Settled<'a> {
         if let Some(error) = self.failed.take() {
             return Err(Halt::Read(error));
         }
-        let Some(mut block) = framer.next_block().map_err(Halt::Read)? else { return Ok(None) };
+        let Some(block) = framer.next_block().map_err(Halt::Read)? else { return Ok(None) };
         if self.settled || !holds_records(&block) {
             return Ok(Some(block));
         }
         self.settled = true;
-        let evidence = first_records(&mut block, self.options.dates);
+        let evidence = first_records(&block, self.options.dates);
         if evidence.open() {
             self.hold_back(block, framer)?;
             return Ok(self.held.pop_front());
@@ -140,27 +137,13 @@ fn holds_records(block: &Block) -> bool {
     }
 }
 
-/// What the first records of a block say of their dates; nothing where they are the storage account's own. The block is
-/// as before when this returns.
-fn first_records(block: &mut Block, dates: Dates) -> Evidence {
+/// What the records of the first block say of their dates; nothing where they are the storage account's own.
+fn first_records(block: &Block, dates: Dates) -> Evidence {
     if matches!(block.pieces, Pieces::Lines | Pieces::Values(_)) && is_raw(&block.bytes) {
         return Evidence::default();
     }
     let mut scout = Decoder::scout(dates);
-    let mut first = block.pieces.clone();
-    match &mut first {
-        Pieces::Lines => {
-            let ends = memchr::memchr_iter(b'\n', &block.bytes);
-            let end = ends.take(FIRST_RECORDS).last().map_or(block.bytes.len(), |end| end + 1);
-            scout.lines(&block.bytes[..end], block.offset);
-        }
-        Pieces::Values(rows) | Pieces::Rows { rows, .. } | Pieces::Csv { rows, .. } => {
-            rows.truncate(FIRST_RECORDS);
-            let all = std::mem::replace(&mut block.pieces, first);
-            decode_block(&mut scout, block);
-            block.pieces = all;
-        }
-    }
+    decode_block(&mut scout, block);
     scout.evidence()
 }
 

@@ -52,7 +52,7 @@ impl Completeness {
 
 impl Counted<'_> {
     fn is_request(&self) -> bool {
-        let audited = self.category.is_some_and(|category| category.eq_ignore_ascii_case("AuditEvent"));
-        audited && !self.operation.contains('/') && operation::class(self.operation) != "notify"
+        let audited = self.category.is_none_or(|category| category.eq_ignore_ascii_case("AuditEvent"));
+        audited && !self.operation.contains('/') && !matches!(operation::class(self.operation), "notify" | "policy")
     }
 }

@@ -397,7 +397,8 @@ impl Decoder {
         }
         let mut ahead = scan.clone();
         ahead.open(b'[')?;
-        if !matches!(ahead.peek()?, b'{' | b']' | b',') {
+        // Nothing else has `records`: what is none among them is told, and costs the others nothing.
+        if !key.raw.eq_ignore_ascii_case("records") && !matches!(ahead.peek()?, b'{' | b']' | b',') {
             return Ok(false);
         }
         if key.raw.eq_ignore_ascii_case("tables") {

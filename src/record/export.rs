@@ -41,7 +41,7 @@ pub(super) fn is_header<'c>(columns: impl Iterator<Item = &'c str> + Clone, afte
 
 /// The portal's CSV of the Activity log: its columns' names and those of the log itself. The resource is its id. The
 /// operation comes by its name for people, see [`csv_object`].
-static PORTAL: [(&str, &str); 8] = [
+static PORTAL: [(&str, &str); 9] = [
     ("Correlation id", "correlationId"),
     ("Event category", "category"),
     ("Event initiated by", "caller"),
@@ -49,11 +49,15 @@ static PORTAL: [(&str, &str); 8] = [
     ("Resource", "resourceId"),
     ("Resource group", "resourceGroup"),
     ("Resource type", "resourceType"),
+    ("Status", "status"),
     ("Time", "time"),
 ];
 
 /// The portal's column of operations.
 const PORTAL_OPERATION: &str = "Operation name";
+
+/// What `extra` calls the operation as the portal words it.
+const PORTAL_WORDS: &str = "operationLabel";
 
 fn is_portal<'c>(names: impl Iterator<Item = &'c str> + Clone) -> bool {
     let has = |wanted: &str| names.clone().any(|name| columns::without_brackets(name).eq_ignore_ascii_case(wanted));
@@ -106,7 +110,7 @@ pub(super) fn csv_object(header: &[String], delimiter: char, row: &str, out: &mu
                 let action = activity::action(&cell);
                 pair("operationName", out, |out| quote(action.unwrap_or(&cell), out));
                 if action.is_some() {
-                    pair(name, out, |out| quote(&cell, out));
+                    pair(PORTAL_WORDS, out, |out| quote(&cell, out));
                 }
             }
             Some(name) => pair(name, out, |out| quote(&cell, out)),

@@ -222,6 +222,14 @@ pub(super) fn check_files(files: &[DataFile]) -> Option<Flaw> {
     })
 }
 
+/// What is wrong with a table that has no log: nothing, unless files of its rows are there.
+pub(super) fn lost(table: &Path) -> Option<Flaw> {
+    let files = fs::read_dir(table).into_iter().flatten().flatten();
+    let rows = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "parquet")).count();
+    let what = format!("is gone, and {rows} files of the table's rows are there");
+    (rows > 0).then(|| Flaw { path: table.join(LOG), what, newest: false })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -141,8 +141,7 @@ impl Store {
         ];
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Before anything is appended: an append could hide that commits at the log's end are gone.
-        let ahead = if access == Access::Create { rollup::ahead(&events, &rollups).await? } else { None };
-        remarks.extend(ahead);
+        remarks.extend(rollup::ahead(&events, &rollups).await?);
         heal::rollups(&events, &rollups, cores, &mut remarks).await?;
         let appending = tokio::sync::Mutex::new(());
         let store_id = identity.store_id;

@@ -62,6 +62,10 @@ impl Table {
             .map_err(|()| StoreError::at("open the table", &dir, "its path is no URL"))?;
         let looked = dir.clone();
         if !blocking("look for the table", move || log::is_made(&looked)).await? {
+            let looked = dir.clone();
+            if let Some(flaw) = blocking("look for the table's files", move || Ok(log::lost(&looked))).await? {
+                return Err(damaged(&spec, flaw));
+            }
             create(&dir, url.clone(), &spec).await?;
         }
         let checked = dir.clone();

@@ -70,6 +70,19 @@ fn a_damaged_log_of_events_is_refused_with_the_file_and_the_way_out() {
 }
 
 #[test]
+fn a_table_of_events_that_is_gone_does_not_read_as_an_empty_one() {
+    let place = stored();
+    std::fs::remove_dir_all(place.store().join("events/_delta_log")).expect("a log");
+    for args in [&["query", "SELECT count(*) FROM events"][..], &["detect"], &["ingest", "a.json"]] {
+        let ran = place.run(args).code(1);
+        assert!(ran.err.contains("_delta_log' is gone") && ran.err.contains("restore the file"), "{}", ran.err);
+    }
+    std::fs::remove_dir_all(place.store().join("events")).expect("a table");
+    let ran = place.run(&["query", "SELECT count(*) FROM events"]).code(0);
+    assert!(ran.err.contains("commits at its end are gone"), "{}", ran.err);
+}
+
+#[test]
 fn after_the_newest_commit_was_moved_away_the_same_sources_complete_the_store() {
     let place = stored();
     let commit = newest(&place.store().join("events/_delta_log"), ".json");

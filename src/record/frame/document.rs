@@ -293,7 +293,8 @@ impl Document {
             Err(at) => return Some(self.broken(at)),
         };
         let is = |name: &str| key.eq_ignore_ascii_case(name.as_bytes());
-        let objects = matches!(list_of, Some(b'{' | b']' | b','));
+        // Nothing else has `records`: what is none among them is told, and costs the others nothing.
+        let objects = list_of.is_some_and(|first| is("records") || matches!(first, b'{' | b']' | b','));
         match frame {
             Frame::Root if objects && (is("records") || is("value") || is("results")) => {
                 self.open_envelope(Frame::Records, value_at, Form::Envelope);

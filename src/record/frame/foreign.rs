@@ -21,8 +21,10 @@ const ALIKE: usize = 3;
 /// Why an input that begins so is refused, unless it may hold records. The head begins with neither a record nor a known
 /// header.
 pub(super) fn refusal(head: &[u8]) -> Option<Refusal> {
-    if let Some(refusal) = container(head).or_else(|| markup(head)).or_else(|| log_of_another(head)) {
-        return Some(refusal);
+    let other =
+        container(head).or_else(|| markup(head).or_else(|| log_of_another(head)).filter(|_| !holds_events(head)));
+    if other.is_some() {
+        return other;
     }
     if may_hold_records(head) { None } else { Some(table(head).unwrap_or_else(|| text_or_not(head))) }
 }
@@ -40,6 +42,17 @@ fn may_hold_records(head: &[u8]) -> bool {
     };
     let mut lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', head).map(|newline| newline + 1));
     head.iter().all(|byte| *byte == 0) || lines.any(|line| opens(&head[line..]))
+}
+
+/// Whether most lines of the head are plainly events: then a line of something else before them is damage, and no other
+/// form. A page with one record in it stays a page.
+fn holds_events(head: &[u8]) -> bool {
+    let (mut events, mut others) = (0, 0);
+    for line in head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+        let event = line.starts_with(b"{\"") && memchr::memmem::find(line, b"perationName\"").is_some();
+        *(if event { &mut events } else { &mut others }) += 1;
+    }
+    events > others
 }
 
 /// Files of other programs, by their first bytes.

@@ -210,6 +210,8 @@ pub struct Evidence {
     dots: bool,
     local: Option<String>,
     naive: Option<String>,
+    /// A date was seen whose day and month are the same number.
+    same: bool,
 }
 
 /// The most characters of a time that a message quotes.
@@ -246,13 +248,18 @@ impl Evidence {
         match (days(year, second, first), days(year, first, second)) {
             (Some(_), None) => drop(self.day_first.get_or_insert_with(quoted)),
             (None, Some(_)) => drop(self.month_first.get_or_insert_with(quoted)),
-            _ => {}
+            // The eleventh of November says nothing, and nothing of the days after it.
+            _ => self.same = true,
         }
     }
 
     /// Whether anything was seen that needs the rest of the input to be looked at.
     pub fn open(&self) -> bool {
-        self.either.is_some() || self.day_first.is_some() || self.month_first.is_some() || self.local.is_some()
+        self.either.is_some()
+            || self.day_first.is_some()
+            || self.month_first.is_some()
+            || self.local.is_some()
+            || self.same
     }
 
     /// Whether the order is known by some row.

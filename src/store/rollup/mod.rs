@@ -53,10 +53,15 @@ pub(super) async fn refresh(events: &Arc<Table>, tables: &Tables, cores: usize) 
 
 /// A remark where a roll-up reflects a version of `events` that is not there any more.
 pub(super) async fn ahead(events: &Arc<Table>, tables: &Tables) -> Result<Option<String>, StoreError> {
-    let newest = events.latest().await?.version().unwrap_or(0);
+    // The roll-ups first: they reflect no newer events than those that are read next.
+    let mut known = Vec::with_capacity(tables.len());
     for table in tables {
         let base = table.latest().await?;
-        if let Some(reflected) = reflected(table, &base).await?.filter(|reflected| *reflected > newest) {
+        known.push((table, reflected(table, &base).await?));
+    }
+    let newest = events.latest().await?.version().unwrap_or(0);
+    for (table, reflected) in known {
+        if let Some(reflected) = reflected.filter(|reflected| *reflected > newest) {
             return Ok(Some(format!(
                 "the log of 'events' ends at version {newest}, and '{}' reflects version {reflected}: commits at its end are \
                  gone, as after a power cut. The roll-ups are made anew; ingest the last sources again, nothing is written \

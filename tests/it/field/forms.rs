@@ -44,6 +44,36 @@ fn every_form_from_the_field_is_read() {
 }
 
 #[test]
+fn the_portals_activity_log_says_what_was_done_and_how_it_ended() {
+    let place = Place::new();
+    ingest(&place, &input("63-portal-activity.csv")).code(0);
+    let rows = place.query("SELECT operation_name, outcome, change_kind, vault_name FROM events ORDER BY time");
+    let policies = "Microsoft.KeyVault/vaults/accessPolicies/write";
+    let row = |operation: &str, outcome: &str, change: Value| json!({"operation_name": operation, "outcome": outcome, "change_kind": change, "vault_name": "kv-harbor-prd"});
+    assert_eq!(rows[1]["operation_name"], policies, "{rows}");
+    assert_eq!(rows[1]["outcome"], "success", "{rows}");
+    assert_eq!(rows[2], row("Microsoft.KeyVault/vaults/delete", "client_error", json!("vault_deleted")), "{rows}");
+}
+
+#[test]
+fn a_scrap_before_sound_records_costs_none_of_them() {
+    let records: Vec<Value> = (1..=2).map(|n| secret_get(n, n as f64)).collect();
+    let list = format!("{},{}", records[0], records[1]);
+    let plain = String::from_utf8(lines(&records)).expect("UTF-8");
+    for (text, quarantined) in [
+        (format!("{{\"records\":[null,{list}]}}"), 1),
+        (format!("{{\"records\":[17,{list}]}}\n"), 1),
+        (format!("{{\"records\":[\"x\",{list}]}}\n{{\"records\":[]}}\n"), 1),
+        (format!("<!-- saved -->\n{plain}"), 1),
+        (format!("<html>\n{plain}"), 1),
+    ] {
+        let place = Place::new();
+        let ran = ingest(&place, &place.file("x.json", &text)).code(0);
+        assert_eq!(counts(&ran), (2, quarantined, 0), "{text}\n{}", ran.err);
+    }
+}
+
+#[test]
 fn a_siems_export_is_unwrapped_and_a_wrapper_of_nothing_known_is_named() {
     let record = secret_get(7, 7.0);
     let text = record.to_string();

@@ -27,6 +27,22 @@ fn times(place: &Place) -> Vec<String> {
 }
 
 #[test]
+fn the_order_of_dates_is_settled_by_later_rows_too() {
+    let table = |days: &[&str]| {
+        let rows: Vec<String> =
+            days.iter().map(|day| format!("{day} 10:00,SecretGet,kv-a,s,200\n").repeat(12)).collect();
+        format!("TimeGenerated,OperationName,VaultName,SecretName,httpStatusCode_d\n{}", rows.concat())
+    };
+    let place = Place::new();
+    let report = run(&place, "a.csv", &table(&["11/11/2026", "12/11/2026", "13/11/2026"]), &[]).code(0).json();
+    assert_eq!(report["quarantined"], 0, "{report}");
+    assert_eq!(times(&place), ["2026-11-11T10:00:00", "2026-11-12T10:00:00", "2026-11-13T10:00:00"]);
+    let place = Place::new();
+    let ran = run(&place, "b.csv", &table(&["2026-11-10", "11/11/2026", "10/11/2026"]), &[]).code(1);
+    assert!(ran.err.contains("10 November 2026 or 11 October 2026"), "{}", ran.err);
+}
+
+#[test]
 fn a_text_that_stands_for_nothing_is_nothing() {
     let place = Place::new();
     assert_eq!(counts(&ingested(&place, "01-az-cli-query.json")), [4, 0, 0, 0]);
