@@ -96,7 +96,8 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvaudit"));
         command.args(args).current_dir(self.dir.path()).env("KVAUDIT_STORE", self.store());
-        for name in ["KVAUDIT_CONFIG", "KVAUDIT_LOG", "KVAUDIT_NOW", "COLUMNS", "NO_COLOR", "RUST_LOG"] {
+        let ours = ["KVAUDIT_CONFIG", "KVAUDIT_LOG", "KVAUDIT_NOW", "KVAUDIT_DATES", "KVAUDIT_ZONE"];
+        for name in ours.into_iter().chain(["COLUMNS", "NO_COLOR", "RUST_LOG"]) {
             command.env_remove(name);
         }
         command
